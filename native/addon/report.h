@@ -1,0 +1,31 @@
+// What the core reports, as objects of the shapes in src/native/addon.ts.
+#ifndef FILEWARD_ADDON_REPORT_H_
+#define FILEWARD_ADDON_REPORT_H_
+
+#include <napi.h>
+
+#include <vector>
+
+#include "native/coverage/coverage.h"
+#include "native/decision/verdict_stats.h"
+#include "native/kernel/features.h"
+
+namespace fileward {
+
+Napi::Object FeatureReport(Napi::Env env, const KernelFeatures& features);
+Napi::Object CoverageReportToJs(Napi::Env env, const CoverageReport& report);
+Napi::Object MarkCountsToJs(Napi::Env env, uint64_t permission, uint64_t notification);
+
+// Both lists come back from an earlier report: numbers are decimal strings, since 64 bits don't fit
+// a JSON number. Anything else is a TypeError that names the key.
+std::vector<MovedFile> MovedFilesFrom(const Napi::Value& value);
+std::vector<FollowedApp> FollowedAppsFrom(const Napi::Value& value);
+
+// Names of all failure reasons, by index.
+Napi::Array FailureNames(Napi::Env env);
+Napi::Object FailureCounts(Napi::Env env);
+Napi::Object VerdictHistograms(Napi::Env env, const VerdictStats& stats);
+
+}  // namespace fileward
+
+#endif  // FILEWARD_ADDON_REPORT_H_

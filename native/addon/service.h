@@ -1,0 +1,18 @@
+// Two services of the machine that Node has no call for: the service manager's notify socket and
+// file locks.
+#ifndef FILEWARD_ADDON_SERVICE_H_
+#define FILEWARD_ADDON_SERVICE_H_
+
+#include <napi.h>
+
+namespace fileward {
+
+// sdNotify(message: string): boolean
+Napi::Value SdNotify(const Napi::CallbackInfo& info);
+
+// lockFile(path: string): boolean
+Napi::Value LockFile(const Napi::CallbackInfo& info);
+
+}  // namespace fileward
+
+#endif  // FILEWARD_ADDON_SERVICE_H_

@@ -1,0 +1,258 @@
+#include "native/coverage/coverage.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include <atomic>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <tuple>
+#include <utility>
+
+#include "native/base/clock.h"
+#include "native/coverage/coverage_core.h"
+#include "native/coverage/mount_points.h"
+#include "native/coverage/notification_reader.h"
+
+namespace fileward {
+namespace {
+
+constexpr uint64_t kReportIntervalNs = 1'000'000'000;
+constexpr uint64_t kUpkeepIntervalNs = 5'000'000'000;
+constexpr uint64_t kNamelessRescanNs = 200'000'000;
+// After so many events the other duties get their turn.
+constexpr size_t kEventsPerRound = 4096;
+
+UniqueFd MakeEvent() { return UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+void Signal(const UniqueFd& event_fd) {
+  const uint64_t one = 1;
+  (void)!write(event_fd.get(), &one, sizeof(one));
+}
+
+void Clear(int event_fd) {
+  uint64_t count = 0;
+  (void)!read(event_fd, &count, sizeof(count));
+}
+
+}  // namespace
+
+class Coverage::Impl {
+ public:
+  Impl(CoverageOptions options, NotificationGroup group, PermissionGroup& permission_group,
+       DecisionThread& decision_thread, ProcessTable& processes, EventRing& ring)
+      : on_report_(std::move(options.on_report)),
+        on_fatal_(std::move(options.on_fatal)),
+        group_(std::move(group)),
+        reader_(group_, processes, [this](const Error& error) { Fatal(error); }),
+        core_({std::move(options.moved), std::move(options.followed_apps)}, group_,
+              permission_group, decision_thread, processes, ring, stopping_),
+        wake_(MakeEvent()) {}
+
+  ~Impl() { Stop(); }
+
+  void Start() {
+    reader_.Start();
+    thread_ = std::thread([this] { Run(); });
+  }
+
+  void Stop() {
+    stopping_.store(true, std::memory_order_release);
+    Signal(wake_);
+    reader_.Stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void Apply(std::string ruleset_json, uint64_t version) {
+    {
+      const std::lock_guard lock(mutex_);
+      pending_apply_.emplace(std::move(ruleset_json), version);
+    }
+    Signal(wake_);
+  }
+
+  bool Release(std::string_view path) {
+    std::future<bool> answer;
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_.load(std::memory_order_acquire)) return false;
+      answer = pending_releases_.emplace_back(std::string(path), std::promise<bool>())
+                   .second.get_future();
+    }
+    Signal(wake_);
+    return answer.get();
+  }
+
+  CoverageCore& core() { return core_; }
+
+ private:
+  void Run();
+  void Wait();
+  void TakeCommands();
+  bool TakeEvents();
+  void Upkeep();
+  void Report();
+  void Fatal(const Error& error) {
+    if (on_fatal_) on_fatal_(error);
+  }
+
+  const std::function<void(const CoverageReport&)> on_report_;
+  const std::function<void(const Error&)> on_fatal_;
+  // Set by Stop and read by both threads.
+  std::atomic<bool> stopping_{false};
+  NotificationGroup group_;
+  NotificationReader reader_;
+  CoverageCore core_;
+  UniqueFd wake_;
+  MountPoints mounts_;
+  uint64_t next_report_ns_ = 0;
+  uint64_t next_upkeep_ns_ = 0;
+  uint64_t rescan_due_ns_ = 0;  // 0: none
+  bool events_left_ = false;
+
+  // Held for moments only, never while a file is opened.
+  std::mutex mutex_;
+  std::optional<std::pair<std::string, uint64_t>> pending_apply_;             // guarded by mutex_
+  std::vector<std::pair<std::string, std::promise<bool>>> pending_releases_;  // guarded by mutex_
+  std::thread thread_;
+};
+
+void Coverage::Impl::Run() {
+  pthread_setname_np(pthread_self(), "fw-coverage");
+  core_.SendMounts();
+  while (!stopping_.load(std::memory_order_acquire)) {
+    Wait();
+    TakeCommands();
+    events_left_ = TakeEvents();
+    Upkeep();
+  }
+  const std::lock_guard lock(mutex_);
+  for (auto& [path, answer] : pending_releases_) answer.set_value(false);
+  pending_releases_.clear();
+}
+
+void Coverage::Impl::Wait() {
+  pollfd polled[] = {
+      {wake_.get(), POLLIN, 0}, {reader_.ready_fd(), POLLIN, 0}, {mounts_.fd(), POLLPRI, 0}};
+  const uint64_t now_ns = MonotonicNs();
+  uint64_t due_ns = core_.NextTick();
+  if (next_report_ns_ != 0) due_ns = std::min(due_ns, next_report_ns_);
+  if (next_upkeep_ns_ != 0) due_ns = std::min(due_ns, next_upkeep_ns_);
+  if (rescan_due_ns_ != 0) due_ns = std::min(due_ns, rescan_due_ns_);
+  int timeout_ms = -1;
+  if (due_ns != UINT64_MAX)
+    timeout_ms = due_ns <= now_ns ? 0 : static_cast<int>((due_ns - now_ns) / 1'000'000 + 1);
+  if (events_left_) timeout_ms = 0;
+  if (poll(polled, 3, timeout_ms) <= 0) return;
+  Clear(wake_.get());
+  Clear(reader_.ready_fd());
+  if (polled[2].revents != 0) core_.MountsChanged(mounts_.TakeChanges());
+}
+
+void Coverage::Impl::TakeCommands() {
+  std::optional<std::pair<std::string, uint64_t>> apply;
+  std::vector<std::pair<std::string, std::promise<bool>>> releases;
+  {
+    const std::lock_guard lock(mutex_);
+    apply.swap(pending_apply_);
+    releases.swap(pending_releases_);
+  }
+  for (auto& [path, answer] : releases) answer.set_value(core_.Release(path));
+  if (!apply) return;
+  const Result<void> applied = core_.Apply(std::move(apply->first), apply->second);
+  if (stopping_.load(std::memory_order_acquire)) return;
+  if (applied.ok()) {
+    Report();
+    return;
+  }
+  CoverageReport refused;
+  refused.ruleset_version = apply->second;
+  refused.error = applied.error().Message();
+  if (on_report_) on_report_(refused);
+}
+
+// True when there may be more.
+bool Coverage::Impl::TakeEvents() {
+  size_t taken = 0;
+  while (taken < kEventsPerRound) {
+    const std::optional<Noted> noted = reader_.Take();
+    if (!noted) break;
+    ++taken;
+    if (noted->event.overflow) {
+      core_.NoteLost(Failure::kQueueOverflow, noted->time_ns);
+      rescan_due_ns_ = std::max(rescan_due_ns_, MonotonicNs());
+    } else {
+      core_.Handle(*noted);
+    }
+  }
+  // Where events carry no names, they only say that something changed.
+  if (taken > 0 && !group_.has_names() && rescan_due_ns_ == 0)
+    rescan_due_ns_ = MonotonicNs() + kNamelessRescanNs;
+  if (const uint64_t since_ns = reader_.TakeLostSince(); since_ns != 0) {
+    core_.NoteLost(Failure::kCoverageQueueFull, since_ns);
+    rescan_due_ns_ = std::max(rescan_due_ns_, MonotonicNs());
+  }
+  core_.AfterEvents();
+  return taken == kEventsPerRound;
+}
+
+void Coverage::Impl::Upkeep() {
+  const uint64_t now_ns = MonotonicNs();
+  core_.Tick(now_ns);
+  // Behind what is queued: the rescan would otherwise find what the events are about to tell.
+  if (rescan_due_ns_ != 0 && now_ns >= rescan_due_ns_ && !events_left_) {
+    core_.Rescan();
+    rescan_due_ns_ = 0;
+  }
+  if (now_ns >= next_upkeep_ns_) {
+    core_.Upkeep();
+    next_upkeep_ns_ = now_ns + kUpkeepIntervalNs;
+  }
+  if (!core_.ReportChanged()) {
+    next_report_ns_ = 0;
+  } else if (next_report_ns_ == 0) {
+    next_report_ns_ = now_ns + kReportIntervalNs;
+  } else if (now_ns >= next_report_ns_) {
+    Report();
+  }
+}
+
+void Coverage::Impl::Report() {
+  next_report_ns_ = 0;
+  const CoverageReport report = core_.Report();
+  if (on_report_) on_report_(report);
+}
+
+Result<std::unique_ptr<Coverage>> Coverage::Start(CoverageOptions options,
+                                                  const KernelFeatures& features,
+                                                  PermissionGroup& permission_group,
+                                                  DecisionThread& decision_thread,
+                                                  ProcessTable& process_table, EventRing& ring) {
+  auto group = NotificationGroup::Open(features);
+  if (!group.ok()) return group.error();
+  auto impl = std::make_unique<Impl>(std::move(options), std::move(*group), permission_group,
+                                     decision_thread, process_table, ring);
+  impl->Start();
+  return std::unique_ptr<Coverage>(new Coverage(std::move(impl)));
+}
+
+Coverage::Coverage(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Coverage::~Coverage() = default;
+
+void Coverage::Apply(std::string ruleset_json, uint64_t version) {
+  impl_->Apply(std::move(ruleset_json), version);
+}
+
+bool Coverage::Release(std::string_view path) { return impl_->Release(path); }
+
+std::shared_ptr<const RuleCounters> Coverage::counters() const { return impl_->core().counters(); }
+
+Coverage::MarkCounts Coverage::marks() const { return impl_->core().marks(); }
+
+void Coverage::Stop() { impl_->Stop(); }
+
+}  // namespace fileward

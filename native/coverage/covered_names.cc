@@ -1,0 +1,162 @@
+// The part of TreeWalk that deals with one covered name at a time.
+#include <fcntl.h>
+
+#include "native/coverage/tree_walk.h"
+#include "native/kernel/fanotify_group.h"
+
+namespace fileward {
+namespace {
+
+// Files beyond the ones that must have a mark of their own (literal path, several links, moved out)
+// get one too, so that a link made to them or a move out of reach finds them guarded already. 1.1
+// kB of pinned inode each on ext4.
+constexpr size_t kMaxEagerFiles = 20'000;
+
+}  // namespace
+
+void TreeWalk::Send(ObjectUpdate update) {
+  if (updates_ != nullptr && !quiet_) updates_->Send(std::move(update));
+}
+
+TreeWalk::Look TreeWalk::LookAt(Directory& directory, const std::string& name, bool unignore) {
+  const int dirfd = table_.Open(directory);
+  if (dirfd < 0) return ForgetName(directory, name);
+  return LookAtOpen(directory, dirfd, table_.PathOf(directory, name), name, unignore);
+}
+
+TreeWalk::Look TreeWalk::LookAtOpen(Directory& directory, int dirfd, const std::string& path,
+                                    const std::string& name, bool unignore) {
+  Plan::Match match = plan_->MatchFile(path);
+  if (match.rules == nullptr) return ForgetName(directory, name);
+  const auto status = StatusAt(dirfd, name.c_str());
+  if (!status || status->IsDirectory()) return ForgetName(directory, name);
+
+  Look look;
+  look.covered_path = match.covered_path;
+  look.rules = match.rules;
+  look.after = status;
+  const auto known = directory.files.find(name);
+  const CoveredObject* before =
+      known == directory.files.end() ? nullptr : table_.FindObject(known->second.identity);
+  look.result = Look::Result::kAppeared;
+  if (before != nullptr) {
+    look.before = before->status;
+    look.old_identity = known->second.identity;
+    look.result = before->status.SameFile(*status) ? Look::Result::kSame : Look::Result::kReplaced;
+  }
+  const bool told = look.result == Look::Result::kSame && known->second.rules == match.rules &&
+                    known->second.covered_path == match.covered_path;
+  const std::string old_path = before == nullptr ? std::string() : known->second.covered_path;
+  if (look.result == Look::Result::kReplaced)
+    look.last_name = ForgetName(directory, name).last_name;
+
+  CoveredObject* stale = table_.FindObject(status->identity);
+  if (stale != nullptr && !stale->status.SameFile(*status))
+    DropObject(*stale);  // the inode number was used again
+  CoveredObject& object = table_.AddName(
+      directory, name, {status->identity, match.rules, match.covered_path, generation_}, *status);
+  object.status.nlink = status->nlink;
+  if (object.moved && object_returned) object_returned(status->identity);
+  if (!status->IsRegular()) return look;
+  if (look.result == Look::Result::kSame && old_path != match.covered_path) {
+    Send(RemoveName{status->identity, old_path});
+  }
+  if (!told) {
+    Send(AddName{status->identity, status->birth_ns, {match.covered_path, match.rules, false}});
+    if (unignore && updates_ != nullptr && !quiet_) {
+      UniqueFd file(openat(dirfd, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+      if (file) Send(Unignore{std::move(file)});
+    }
+  }
+  MarkObject(object, dirfd, name.c_str());
+  return look;
+}
+
+TreeWalk::FileMasks TreeWalk::PlacedFileMasks(const CoveredObject& object) {
+  return {object.permission_mask, object.notification_mask, false};
+}
+
+TreeWalk::FileMasks TreeWalk::WantedFileMasks(const CoveredObject& object) const {
+  const bool placed = object.permission_mask != 0 || object.notification_mask != 0;
+  FileMasks masks;
+  masks.needed = object.moved || object.status.nlink > 1;
+  MatchSet rules;
+  for (const CoveredObject::Name& at : object.names) {
+    const auto known = at.directory->files.find(at.name);
+    if (known == at.directory->files.end()) continue;
+    rules.insert(rules.end(), known->second.rules->begin(), known->second.rules->end());
+    masks.needed = masks.needed || plan_->IsLiteral(table_.PathOf(*at.directory, at.name));
+  }
+  if (!masks.needed && !placed && (eager_files_ >= kMaxEagerFiles || !marks_.HasRoomForFiles()))
+    return masks;
+  MakeSet(rules);
+  masks.permission = plan_->PermissionMask(rules);
+  // The number of links is told only to a mark on the file itself.
+  masks.notification = plan_->ContentEvents(rules) | FAN_ATTRIB;
+  return masks;
+}
+
+void TreeWalk::MarkObject(CoveredObject& object, int dirfd, const char* name) {
+  if (!object.status.IsRegular()) return;
+  const FileMasks placed = PlacedFileMasks(object);
+  const FileMasks wanted = WantedFileMasks(object);
+  if (wanted == placed) return;
+  const UniqueFd file(openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const auto status = file ? FileStatusOf(file.get()) : std::nullopt;
+  if (!status || !(status->identity == object.status.identity))
+    return;  // replaced meanwhile: an event will tell
+  if (auto failed = marks_.SetFile(object, file.get(), wanted.permission, wanted.notification)) {
+    Complain(failed->reason, name, failed->detail);
+    return;
+  }
+  if (placed == FileMasks{} && !wanted.needed) ++eager_files_;
+  if (object.handle_key.empty()) table_.SetHandle(object, HandleKey(file.get(), ""));
+}
+
+void TreeWalk::Settle(const Look& look) {
+  if (!look.after) return;
+  if (CoveredObject* object = table_.FindObject(look.after->identity)) object->status = *look.after;
+}
+
+TreeWalk::Look TreeWalk::ForgetName(Directory& directory, const std::string& name) {
+  Look look;
+  const auto known = directory.files.find(name);
+  if (known == directory.files.end()) return look;
+  const KnownName last = known->second;
+  look.result = Look::Result::kVanished;
+  look.covered_path = last.covered_path;
+  look.rules = last.rules;
+  look.old_identity = last.identity;
+  CoveredObject* object = table_.FindObject(last.identity);
+  if (object != nullptr) look.before = object->status;
+  look.last_name = table_.RemoveName(directory, name);
+  Send(RemoveName{last.identity, last.covered_path});
+  if (look.last_name && object != nullptr &&
+      !(keep_object && keep_object(*object, last, directory)))
+    DropObject(*object);
+  return look;
+}
+
+void TreeWalk::DropObject(CoveredObject& object) {
+  const FileIdentity identity = object.status.identity;
+  while (!object.names.empty()) {
+    const CoveredObject::Name at = object.names.back();
+    table_.RemoveName(*at.directory, at.name);
+  }
+  marks_.ForgetFile(object, -1);
+  Send(RemoveIdentity{identity});
+  table_.RemoveObject(identity);
+}
+
+void TreeWalk::FillTable(ObjectTable& table) const {
+  table_.ForEachObject([&](CoveredObject& object) {
+    if (!object.status.IsRegular()) return;
+    for (const CoveredObject::Name& at : object.names) {
+      const KnownName& known = at.directory->files.at(at.name);
+      table.Add(object.status.identity, object.status.birth_ns,
+                {known.covered_path, known.rules, false});
+    }
+  });
+}
+
+}  // namespace fileward

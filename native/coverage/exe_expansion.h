@@ -1,0 +1,18 @@
+// The paths on disk that one alternative of an app's pattern names.
+#ifndef FILEWARD_COVERAGE_EXE_EXPANSION_H_
+#define FILEWARD_COVERAGE_EXE_EXPANSION_H_
+
+#include <string>
+#include <vector>
+
+#include "native/decision/path_pattern.h"
+
+namespace fileward {
+
+// A literal path is given whether it exists or not; of a glob, what is there, at most 10,000. Links
+// are not resolved.
+std::vector<std::string> ExpandAlternative(const PatternAlternative& alternative);
+
+}  // namespace fileward
+
+#endif  // FILEWARD_COVERAGE_EXE_EXPANSION_H_

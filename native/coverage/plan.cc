@@ -1,0 +1,194 @@
+#include "native/coverage/plan.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "native/kernel/fanotify_abi.h"
+
+namespace fileward {
+namespace {
+
+constexpr Operations kOpenGated{Operation::kRead, Operation::kWrite};
+
+}  // namespace
+
+uint64_t NameEvents(bool has_rename_event) {
+  const uint64_t moves = has_rename_event ? FAN_RENAME : FAN_MOVED_FROM | FAN_MOVED_TO;
+  return FAN_CREATE | FAN_DELETE | moves;
+}
+
+Result<Plan> Plan::Make(const std::string& ruleset_json, bool has_rename_event) {
+  std::unordered_map<std::string, ResolvedPath> resolved;
+  auto resolve = [&](const std::string& path) -> const ResolvedPath& {
+    const auto found = resolved.find(path);
+    return found != resolved.end() ? found->second
+                                   : resolved.emplace(path, ResolveLinks(path)).first->second;
+  };
+  auto parsed =
+      Ruleset::Parse(ruleset_json, [&](const std::string& path) { return resolve(path).real; });
+  if (!parsed.ok()) return parsed.error();
+
+  Plan plan;
+  plan.ruleset_ = std::move(parsed.value());
+  plan.name_events_ = NameEvents(has_rename_event);
+  const auto rules = plan.ruleset_->rules();
+  for (uint32_t index = 0; index < rules.size(); ++index) {
+    if (!rules[index].host) continue;
+    for (const PathPattern& pattern : rules[index].paths) {
+      for (const PatternAlternative& alternative : pattern.alternatives()) {
+        const ResolvedPath& found = resolve(alternative.written_base);
+        if (alternative.base != found.real) continue;  // as written, where that leads elsewhere
+        plan.AddWay(found, plan.deciding_entries_);
+        plan.bases_.insert(alternative.Directory());
+        if (alternative.literal) plan.literals_.insert(found.real);
+        const bool elsewhere = found.real != alternative.written_base;
+        plan.findings_.push_back({index,
+                                  alternative.literal ? alternative.written_base : pattern.text(),
+                                  alternative.written_base, elsewhere ? found.real : ""});
+      }
+    }
+  }
+  for (const ExePattern& exe : plan.ruleset_->exes()) {
+    for (const PatternAlternative& alternative : exe.pattern.alternatives()) {
+      const ResolvedPath& found = resolve(alternative.written_base);
+      plan.AddWay(found, plan.app_entries_);
+      if (alternative.base == found.real) plan.way_directories_.insert(alternative.Directory());
+    }
+  }
+  return plan;
+}
+
+void Plan::AddWay(const ResolvedPath& resolved, std::unordered_set<std::string>& entries) {
+  way_directories_.insert(resolved.directories.begin(), resolved.directories.end());
+  entries.insert(resolved.entries.begin(), resolved.entries.end());
+  links_.insert(resolved.links.begin(), resolved.links.end());
+}
+
+uint64_t Plan::PermissionMask(const MatchSet& rules) const {
+  Operations gated;
+  for (const uint32_t index : rules) {
+    const Rule& rule = ruleset_->rules()[index];
+    if (rule.behavior == Behavior::kBlock) gated.Add(rule.operations);
+  }
+  // An exec raises FAN_OPEN_PERM too, so the exec event is asked for only where nothing else is.
+  if (gated.HasAny(kOpenGated)) return FAN_OPEN_PERM;
+  if (gated.Has(Operation::kExec)) return FAN_OPEN_EXEC_PERM;
+  return 0;
+}
+
+uint64_t Plan::ContentEvents(const MatchSet& rules) const {
+  uint64_t mask = 0;
+  for (const uint32_t index : rules) {
+    const Rule& rule = ruleset_->rules()[index];
+    if (rule.operations.Has(Operation::kWrite)) mask |= FAN_MODIFY | FAN_CLOSE_WRITE | FAN_ATTRIB;
+    if (rule.behavior != Behavior::kWatch) continue;
+    // Execs are asked for to tell them from reads.
+    if (rule.operations.Has(Operation::kRead))
+      mask |= FAN_OPEN | FAN_CLOSE_NOWRITE | FAN_CLOSE_WRITE | FAN_OPEN_EXEC;
+    if (rule.operations.Has(Operation::kExec)) mask |= FAN_OPEN_EXEC;
+  }
+  return mask;
+}
+
+DirectoryNeeds Plan::NeedsOf(const std::string& directory) const {
+  MatchSet inside = ruleset_->CouldMatchIn(directory);
+  DirectoryNeeds needs;
+  needs.recurse = !ruleset_->CouldMatchBelow(directory).empty();
+  if (const std::string stable = StablePath(directory); !stable.empty()) {
+    const MatchSet more = ruleset_->CouldMatchIn(stable);
+    inside.insert(inside.end(), more.begin(), more.end());
+    needs.recurse = needs.recurse || !ruleset_->CouldMatchBelow(stable).empty();
+  }
+  needs.files = !inside.empty();
+  needs.permission_mask = PermissionMask(inside);
+  needs.notification_mask = name_events_ | ContentEvents(inside);
+  return needs;
+}
+
+bool Plan::CoversSame(const Plan& other) const {
+  if (bases_ != other.bases_ || literals_ != other.literals_ ||
+      way_directories_ != other.way_directories_ ||
+      ruleset_->rules().size() != other.ruleset_->rules().size() ||
+      ruleset_->max_depth() != other.ruleset_->max_depth() ||
+      ruleset_->max_marks() != other.ruleset_->max_marks()) {
+    return false;
+  }
+  auto same_texts = [](const std::vector<PathPattern>& left,
+                       const std::vector<PathPattern>& right) {
+    return std::equal(left.begin(), left.end(), right.begin(), right.end(),
+                      [](const PathPattern& a, const PathPattern& b) {
+                        return a.is_regex() == b.is_regex() && a.text() == b.text();
+                      });
+  };
+  for (size_t index = 0; index < ruleset_->rules().size(); ++index) {
+    const Rule& left = ruleset_->rules()[index];
+    const Rule& right = other.ruleset_->rules()[index];
+    if (left.host != right.host || left.behavior != right.behavior ||
+        !(left.operations == right.operations) || !same_texts(left.paths, right.paths) ||
+        !same_texts(left.excepts, right.excepts)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void Plan::SetVolume(const std::string& directory, const std::string& target) {
+  if (target.empty()) {
+    volumes_.erase(directory);
+  } else {
+    volumes_[directory] = target;
+  }
+}
+
+std::string Plan::StablePath(const std::string& path) const {
+  for (const auto& [directory, target] : volumes_) {
+    if (path != target && IsAtOrBelow(path, target)) return directory + path.substr(target.size());
+    if (path == target) return directory;
+  }
+  return {};
+}
+
+bool Plan::IsVolumeInternal(const std::string& path) const {
+  for (const auto& [directory, target] : volumes_) {
+    if (path.size() <= directory.size() || !IsAtOrBelow(path, directory)) continue;
+    if (path.compare(directory.size(), 3, "/..") == 0 && !IsAtOrBelow(path, target)) return true;
+  }
+  return false;
+}
+
+MatchRef Plan::Intern(MatchSet rules) const {
+  MatchRef& shared = interned_[rules];
+  if (shared == nullptr) shared = std::make_shared<const MatchSet>(std::move(rules));
+  return shared;
+}
+
+Plan::Match Plan::MatchFile(const std::string& path) const {
+  MatchSet rules = ruleset_->Match(path);
+  std::string covered_path = path;
+  if (!volumes_.empty()) {
+    if (std::string stable = StablePath(path); !stable.empty()) {
+      MatchSet more = ruleset_->Match(stable);
+      if (!more.empty()) covered_path = std::move(stable);
+      rules.insert(rules.end(), more.begin(), more.end());
+      MakeSet(rules);
+    }
+  }
+  if (rules.empty()) return {};
+  return {Intern(std::move(rules)), std::move(covered_path)};
+}
+
+void Plan::Describe(std::vector<RuleCoverage>& rules) const {
+  for (const PathFinding& finding : findings_) {
+    RuleCoverage& rule = rules[finding.rule_index];
+    if (!finding.real.empty()) rule.resolved.push_back({finding.pattern, finding.real});
+    // Looked at now: it may have come or gone since the plan was made.
+    if (StatusFollowing(finding.base.c_str())) continue;
+    rule.absent.push_back(finding.pattern);
+    if (ruleset_->rules()[finding.rule_index].required) {
+      rule.degraded.push_back({"absent", finding.pattern});
+    }
+  }
+}
+
+}  // namespace fileward

@@ -1,0 +1,75 @@
+#include "native/decision/explain.h"
+
+#include <algorithm>
+
+namespace fileward {
+namespace {
+
+// What is absent has an identity of its own, so a text that matches is the file.
+class OfflineSubject : public Subject {
+ public:
+  OfflineSubject(const Ruleset& ruleset, const ExplainQuery& query)
+      : ruleset_(ruleset), query_(query), exes_(ruleset.MatchExes(query.exe)) {
+    if (query.script) scripts_ = ruleset.MatchExes(*query.script);
+    if (!query.ancestors) return;
+    for (const std::string& ancestor : *query.ancestors) {
+      const auto matched = ruleset.MatchExes(ancestor);
+      ancestors_.insert(ancestors_.end(), matched.begin(), matched.end());
+    }
+    MakeSet(ancestors_);
+  }
+
+  Answer IsExe(uint32_t exe) override { return Has(exes_, exe); }
+  Answer IsScript(uint32_t exe) override { return Has(scripts_, exe); }
+  Answer HasAncestor(uint32_t exe) override {
+    return query_.ancestors ? Has(ancestors_, exe) : Answer::kUnknown;
+  }
+  Answer IsPackageManager() override {
+    if (ruleset_.PackageManagerOf(exes_) != 0) return Answer::kYes;
+    if (ruleset_.PackageManagerOfScript(scripts_) != 0) return Answer::kYes;
+    if (!query_.ancestors) return Answer::kUnknown;
+    return ruleset_.PackageManagerOf(ancestors_) != 0 ? Answer::kYes : Answer::kNo;
+  }
+  bool HasUser(uint32_t user_id) override { return query_.user_id == user_id; }
+  bool HasUnit(std::string_view unit) override { return query_.unit == unit; }
+  bool HasSha256(std::string_view sha256) override { return query_.sha256 == sha256; }
+
+ private:
+  static Answer Has(const std::vector<uint32_t>& exes, uint32_t exe) {
+    return std::binary_search(exes.begin(), exes.end(), exe) ? Answer::kYes : Answer::kNo;
+  }
+
+  const Ruleset& ruleset_;
+  const ExplainQuery& query_;
+  std::vector<uint32_t> exes_;
+  std::vector<uint32_t> scripts_;
+  std::vector<uint32_t> ancestors_;
+};
+
+}  // namespace
+
+ExplainAnswer Explain(const Ruleset& ruleset, const ExplainQuery& query) {
+  std::vector<MatchSet> matched;
+  ExplainAnswer answer;
+  for (const std::string& path : query.paths) {
+    matched.push_back(query.groups ? ruleset.MatchInGroups(path, *query.groups)
+                                   : ruleset.Match(path));
+    answer.covering.insert(answer.covering.end(), matched.back().begin(), matched.back().end());
+  }
+  MakeSet(answer.covering);
+  std::vector<CoveredName> names;
+  for (size_t i = 0; i < matched.size(); ++i) names.push_back({query.paths[i], matched[i]});
+
+  OfflineSubject subject(ruleset, query);
+  Question question{names, {query.operation}, query.ungated ? Gate::kUngated : Gate::kOpen, false};
+  answer.decision = Evaluate(ruleset, question, subject);
+  if (query.ungated || query.operation != Operation::kWrite) return answer;
+  question.gate = Gate::kJudgedChange;
+  const Decision change = Evaluate(ruleset, question, subject);
+  const bool told_by_watch = change.rule_index != kNoRule &&
+                             ruleset.rules()[change.rule_index].behavior == Behavior::kWatch;
+  if (told_by_watch && change.outcome > answer.decision.outcome) answer.decision = change;
+  return answer;
+}
+
+}  // namespace fileward

@@ -1,0 +1,138 @@
+// One permission event: which file, what for, who, which rule. Everything between reading an event
+// and knowing its answer.
+//
+// Owned by the decision thread; holds what is in force there (ruleset, objects, apps, mounts). It
+// opens nothing, reads /proc files that can't block, and takes no lock but the process table's.
+#ifndef FILEWARD_DECISION_OPEN_JUDGE_H_
+#define FILEWARD_DECISION_OPEN_JUDGE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "native/base/unique_fd.h"
+#include "native/decision/evaluate.h"
+#include "native/decision/intent.h"
+#include "native/decision/object_table.h"
+#include "native/decision/watchdog.h"
+#include "native/kernel/fanotify_group.h"
+#include "native/process/process_snapshot.h"
+#include "native/process/process_table.h"
+
+namespace fileward {
+
+// What statx says of the file that is being opened.
+struct OpenedFile {
+  FileIdentity identity;
+  uint64_t birth_ns = 0;
+  uint64_t mount_id = 0;
+  uint64_t size = 0;
+  uint64_t mtime_ns = 0;
+  uint32_t mode = 0;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint32_t nlink = 0;
+};
+
+// A permission event on its way through the decision thread.
+struct PendingOpen {
+  PermissionEvent event;
+  uint64_t read_ns = 0;       // CLOCK_MONOTONIC
+  uint64_t read_real_ns = 0;  // CLOCK_REALTIME
+  Watchdog::Slot slot = 0;
+  uint64_t next_look_ns = 0;  // set aside until then
+  uint64_t backoff_ns = 0;
+  int32_t tgid = 0;
+  bool needs_intent = false;  // a rule could decide, once it is known what for
+  Intent intent;
+  OpenedFile file;
+
+  // The answer and what the record says.
+  enum class State : uint8_t { kUndecided, kOwn, kNotCovered, kJudged };
+  State state = State::kUndecided;
+  Decision decision;
+  uint64_t ruleset_version = 0;
+  bool answered = false;    // by us, not by the watchdog
+  bool may_ignore = false;  // no rule covers it, and nothing else needs its events
+  bool judged_write = false;
+  bool creat_fresh = false;
+  FileIdentity exe;
+  uint8_t package_manager = 0;
+  // Only for decisions that will be reported.
+  std::string path;
+  std::string covered_path;
+  std::optional<ProcessSnapshot> process;
+
+  bool Allows() const { return decision.verdict != Verdict::kDeny; }
+  // Its look failed because it wasn't parked.
+  bool IsRunning() const { return needs_intent && intent.state == Intent::State::kRunning; }
+  bool IsReported() const {
+    return state == State::kJudged && decision.outcome >= Outcome::kLearned;
+  }
+};
+
+class OpenJudge {
+ public:
+  explicit OpenJudge(const ProcessTable& processes);
+
+  // In force from now on; what was goes back in `swap` to be freed elsewhere.
+  void Swap(RulesetSwap& swap);
+  void SetApps(std::shared_ptr<const AppIdentities> apps) { apps_ = std::move(apps); }
+  void SetMounts(std::shared_ptr<const MountView> mounts) { mounts_ = std::move(mounts); }
+  ObjectTable& table() { return table_; }
+  const Ruleset* ruleset() const { return ruleset_.get(); }
+
+  // True: the open is the agent's own and must be allowed before anything else.
+  bool IsOwn(const PermissionEvent& event) const;
+
+  // Sets `open.state` and the answer; leaves kUndecided when it has to be looked at again.
+  // `last_look`: what isn't settled by now counts as unknown; a running opener stays undecided even
+  // then. Tells the watchdog what to answer.
+  void Look(PendingOpen& open, Watchdog& watchdog, bool last_look);
+
+  // The watchdog answered first. Says what that was: nothing is known of the opener any more, it
+  // runs.
+  void Overtaken(PendingOpen& open, bool allowed);
+
+ private:
+  struct Found {
+    const Object* object = nullptr;  // known by identity; otherwise by path:
+    std::string path;
+    MatchSet matched;
+
+    // Views into this and the table.
+    std::vector<CoveredName> Names() const;
+  };
+  bool Inspect(PendingOpen& open) const;
+  Found Find(const PendingOpen& open) const;
+  static Operations Wanted(const PendingOpen& open, Operations gated);
+  std::optional<std::string> HostPath(const PendingOpen& open) const;
+  void NotCovered(PendingOpen& open, const Found& found) const;
+  // False: look again.
+  bool LearnIntent(PendingOpen& open);
+  bool IsSecondOfExec(const PendingOpen& open);
+  bool RememberScript(const PendingOpen& open, bool last_look);
+  void Judge(PendingOpen& open, std::span<const CoveredName> names, Operations wanted,
+             bool last_look);
+  void Describe(PendingOpen& open) const;
+
+  const ProcessTable& processes_;
+  UniqueFd own_threads_;  // /proc/self/task
+  std::shared_ptr<const Ruleset> ruleset_;
+  uint64_t version_ = 0;
+  ObjectTable table_;
+  std::shared_ptr<const AppIdentities> apps_;
+  std::shared_ptr<const MountView> mounts_;
+  // Threads whose exec was judged by FAN_OPEN_EXEC_PERM: FAN_OPEN_PERM of the same file follows
+  // where both are marked.
+  std::unordered_map<int32_t, FileIdentity> judged_execs_;
+};
+
+}  // namespace fileward
+
+#endif  // FILEWARD_DECISION_OPEN_JUDGE_H_

@@ -1,0 +1,119 @@
+#include "native/kernel/fanotify_group.h"
+
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "native/kernel/fanotify_io.h"
+
+namespace fileward {
+namespace {
+constexpr size_t kMaxIovecs = 256;
+}  // namespace
+
+PermissionGroup::PermissionGroup(UniqueFd group, const KernelFeatures& features)
+    : group_(std::move(group)),
+      ignore_flags_(features.mark_ignore ? FAN_MARK_IGNORE_SURV
+                                         : FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY),
+      buffer_(std::make_unique<std::byte[]>(kEventBufferBytes)) {
+  if (features.evictable) evictable_flag_ = FAN_MARK_EVICTABLE;
+}
+
+Result<PermissionGroup> PermissionGroup::Open(const KernelFeatures& features) {
+  // UNLIMITED_QUEUE: with a limited one, the opener that doesn't fit gets in undecided.
+  unsigned flags =
+      FAN_CLASS_CONTENT | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
+  if (features.report_tid) flags |= FAN_REPORT_TID;
+  if (features.fd_error) flags |= FAN_REPORT_FD_ERROR;
+  UniqueFd group(::fanotify_init(flags, O_RDONLY | O_CLOEXEC | O_LARGEFILE | O_NOATIME));
+  if (!group) return ErrnoError("fanotify_init", "permission group");
+  return PermissionGroup(std::move(group), features);
+}
+
+Result<size_t> PermissionGroup::Read(std::vector<PermissionEvent>& batch, size_t max) {
+  const size_t wanted = std::min(max, MaxEventFds()) * FAN_EVENT_METADATA_LEN;
+  ssize_t length = 0;
+  do {
+    length = ::read(group_.get(), buffer_.get(), wanted);
+  } while (length < 0 && errno == EINTR);
+  if (length < 0 && errno == EAGAIN) return size_t{0};
+  if (length < 0) {
+    Error error = ErrnoError("read", "permission group");
+    if (error.error_number == EBADF || error.error_number == EINVAL) return error;
+    // Without FAN_REPORT_FD_ERROR this is how the kernel says that it could not open the first
+    // event's file. It has denied that one and forgotten it; the others are still to be read.
+    batch.emplace_back().open_error = error.error_number;
+    return size_t{1};
+  }
+  const size_t before = batch.size();
+  const auto append = [&batch](const fanotify_event_metadata& metadata, const std::byte*) {
+    PermissionEvent& event = batch.emplace_back();
+    event.mask = metadata.mask;
+    event.tid = metadata.pid;
+    if (metadata.fd >= 0) {
+      event.fd.reset(metadata.fd);
+      event.raw_fd = metadata.fd;
+      return;
+    }
+    event.open_error = -metadata.fd;
+  };
+  if (!ForEachEvent(buffer_.get(), static_cast<size_t>(length), append)) {
+    return Error{EPROTO, "read", "permission group: unknown event format"};
+  }
+  return batch.size() - before;
+}
+
+void PermissionGroup::Answer(std::span<const Response> responses) {
+  std::array<fanotify_response, kMaxIovecs> answers;
+  std::array<iovec, kMaxIovecs> pieces;
+  while (!responses.empty()) {
+    const size_t count = std::min(responses.size(), kMaxIovecs);
+    for (size_t i = 0; i < count; ++i) {
+      answers[i].fd = responses[i].fd;
+      answers[i].response = responses[i].allow ? FAN_ALLOW : FAN_DENY;
+      pieces[i] = {&answers[i], sizeof(answers[i])};
+    }
+    // writev stops at the first answer that the kernel refuses and doesn't say why.
+    const ssize_t written = ::writev(group_.get(), pieces.data(), static_cast<int>(count));
+    size_t done = written > 0 ? static_cast<size_t>(written) / sizeof(fanotify_response) : 0;
+    if (done < count) {
+      AnswerOne(answers[done]);
+      ++done;
+    }
+    responses = responses.subspan(done);
+  }
+}
+
+void PermissionGroup::AnswerOne(const fanotify_response& answer) {
+  ssize_t written = 0;
+  do {
+    written = ::write(group_.get(), &answer, sizeof(answer));
+  } while (written < 0 && errno == EINTR);
+  // ENOENT: answered already (by the watchdog), or the opener was killed. Nobody waits for it.
+  if (written < 0 && errno != ENOENT) CountFailure(Failure::kResponseRejected);
+}
+
+Result<void> PermissionGroup::MarkDirectory(int dirfd, const char* path, uint64_t mask) {
+  return MarkGroup(group_.get(), FAN_MARK_ADD | FAN_MARK_ONLYDIR, mask | FAN_EVENT_ON_CHILD, dirfd,
+                   path);
+}
+
+Result<void> PermissionGroup::MarkFile(int dirfd, const char* path, uint64_t mask) {
+  return MarkGroup(group_.get(), FAN_MARK_ADD, mask, dirfd, path);
+}
+
+// EVENT_ON_CHILD stays while the mark has other bits; the kernel drops a mark that has none.
+Result<void> PermissionGroup::Unmark(int dirfd, const char* path, uint64_t mask) {
+  return MarkGroup(group_.get(), FAN_MARK_REMOVE, mask, dirfd, path);
+}
+
+Result<void> PermissionGroup::IgnoreFile(int dirfd, const char* path, uint64_t mask) {
+  return MarkGroup(group_.get(), FAN_MARK_ADD | ignore_flags_ | evictable_flag_, mask, dirfd, path);
+}
+
+Result<void> PermissionGroup::UnignoreFile(int dirfd, const char* path, uint64_t mask) {
+  return MarkGroup(group_.get(), FAN_MARK_REMOVE | ignore_flags_, mask, dirfd, path);
+}
+
+}  // namespace fileward

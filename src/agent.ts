@@ -1,0 +1,496 @@
+/**
+ * The agent: puts the parts together and runs them. Owns the native session, the record pipeline, the exporter, the
+ * control socket and the timers, all on the JavaScript thread. Policies change one at a time, through `#inTurn`: a
+ * candidate is loaded, compiled and covered before it decides, and a bad one leaves the running one alone. Verdicts
+ * never pass through here.
+ */
+// Long because it is the one place that knows every part.
+import { isDeepStrictEqual } from 'node:util';
+import type { Logger } from 'pino';
+import { type LoadResult, loadConfiguration } from './config/load.ts';
+import { formatProblem } from './config/problem.ts';
+import { appKind, thisMachine } from './config/machine.ts';
+import { type ConfigurationWatch, watchConfiguration } from './config/watch.ts';
+import { Failure, messageOf } from './control/failure.ts';
+import { CoverageKeeper } from './control/coverage-keeper.ts';
+import { ModeLimits } from './control/mode-limits.ts';
+import { Operator } from './control/operator.ts';
+import type { PauseTarget, Request, Results, StatusResult } from './control/protocol.ts';
+import { realPath, register, socketPath } from './control/registry.ts';
+import { startWatchdog } from './control/sd-notify.ts';
+import { ControlServer } from './control/server.ts';
+import { StateDirectory } from './control/state-directory.ts';
+import { statusOf } from './control/status.ts';
+import type { CoverageReport, Native } from './native/addon.ts';
+import type { EventBatch } from './native/event-batch.ts';
+import { loadNative } from './native/load.ts';
+import { type EventSession, openEventSession } from './native/session.ts';
+import { type CompiledPolicy, compile } from './policy/compile.ts';
+import type { Configuration, TelemetryConfiguration } from './policy/document.ts';
+import { type AgentEvent, ATTRIBUTE } from './records/names.ts';
+import { baselineFiles } from './records/baseline.ts';
+import { Pipeline } from './records/pipeline.ts';
+import type { Attributes, FilewardRecord } from './records/record.ts';
+import { createTelemetry, type Telemetry } from './telemetry/exporter.ts';
+import { toNdjson } from './telemetry/ndjson.ts';
+import { hostResource } from './workloads/host.ts';
+
+/** A configuration that can be used. */
+export type Loaded = Extract<LoadResult, { ok: true }>;
+
+export interface AgentOptions {
+  /** `--config`. */
+  readonly config?: string | undefined;
+  readonly exports: boolean;
+  /** Time in which a group that newly protects must be confirmed; absent: no need to. */
+  readonly confirmMs?: number;
+  readonly version: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: Logger;
+  readonly onRecord: (record: FilewardRecord) => void;
+  /** The native core can't go on. */
+  readonly onFatal: (error: Error) => void;
+}
+
+/** What decides now. */
+interface Running {
+  readonly loaded: Loaded;
+  readonly policy: CompiledPolicy;
+  readonly report: CoverageReport;
+  readonly since: string;
+}
+
+const TICK_MS = 50;
+/** Of the time that SIGTERM leaves, what the collector gets. */
+const FLUSH_MS = 3_000;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #native: Native;
+  readonly #state: StateDirectory;
+  readonly #limits: ModeLimits;
+  readonly #coverage: CoverageKeeper;
+  readonly #operator: Operator;
+  readonly #started = new Date().toISOString();
+  readonly #resource: Attributes;
+  /** Replaced when a reload changes where records go. */
+  #telemetry: Telemetry;
+  readonly #pipeline: Pipeline;
+  readonly #session: EventSession;
+  readonly #server: ControlServer;
+  readonly #cleanups: (() => void)[] = [];
+  #running: Running | undefined;
+  #version = 0n;
+  /** Why the configuration on disk is not the running one. */
+  #rejected: readonly string[] = [];
+  #watch: { files: string; handle: ConfigurationWatch } | undefined;
+  #turn: Promise<void> = Promise.resolve();
+
+  /**
+   * Resolves when every mark is placed and the agent decides.
+   * @param loaded - the configuration to start with; a reload looks for it as `options` say
+   * @throws Failure 3 when the machine can't do it or another agent runs.
+   */
+  static async start(options: AgentOptions, loaded: Loaded): Promise<Agent> {
+    const native = loadNative();
+    const { missing_capabilities: missing, can_watch } = native.probe();
+    if (missing.length > 0) {
+      throw new Failure(3, `missing ${missing.join(', ')}: run as root (sudo fileward run)`);
+    }
+    if (!can_watch) throw new Failure(3, 'this kernel offers no fanotify; see: fileward doctor');
+    const state = new StateDirectory(loaded.configuration.state, native.lockFile, (file, err) =>
+      options.log.error({ err, file }, 'not what it should be: set aside'),
+    );
+    let agent: Agent | undefined;
+    try {
+      agent = new Agent(options, native, state, loaded);
+      await agent.#begin(loaded);
+      return agent;
+    } catch (error) {
+      await agent?.stop();
+      throw error instanceof Failure ? error : new Failure(3, messageOf(error));
+    }
+  }
+
+  private constructor(
+    options: AgentOptions,
+    native: Native,
+    state: StateDirectory,
+    loaded: Loaded,
+  ) {
+    const { configuration } = loaded;
+    this.#options = options;
+    this.#native = native;
+    this.#state = state;
+    this.#limits = new ModeLimits(state, options.env);
+    this.#coverage = new CoverageKeeper(state, options.log);
+    this.#operator = new Operator({
+      limits: this.#limits,
+      log: options.log,
+      inTurn: (change) => this.#inTurn(change),
+      apply: () => this.#applyLimits(),
+      tell: (event, body, about) => this.#tell(event, body, about),
+      isKnown: (target) => this.#isKnown(target),
+    });
+    this.#resource = hostResource(options.version, options.env);
+    this.#telemetry = this.#createTelemetry(configuration.telemetry);
+    this.#pipeline = new Pipeline({
+      resource: this.#resource,
+      onRecord: (record) => this.#take(record),
+      counters: {
+        fileEvent: (rule, event, operation) =>
+          this.#telemetry.metrics.fileEvent(rule, event, operation),
+        lost: (reason, count) => this.#telemetry.metrics.lost(reason, count),
+        learnedPairs: (group, count) => this.#telemetry.metrics.learnedPairs(group, count),
+      },
+      appKind: (path) => appKind(path, thisMachine()),
+    });
+    this.#server = new ControlServer({
+      path: socketPath(state.path, options.env),
+      handle: (request) => this.#handle(request),
+      toNdjson,
+    });
+    this.#session = openEventSession(native, {
+      onBatch: (batch) => this.#takeBatch(batch),
+      onCoverage: (report) => this.#takeCoverage(report),
+      onFatal: (error) => this.#fail(error),
+      moved: this.#coverage.readMoved(),
+      followed_apps: this.#coverage.readFollowedApps(),
+      collectArgs: configuration.records.commandArgs,
+    });
+  }
+
+  /** @throws Failure 2 when a variable or a certificate can't be used. */
+  #createTelemetry(configuration: TelemetryConfiguration): Telemetry {
+    const { env, version, exports, log } = this.#options;
+    try {
+      return createTelemetry({
+        configuration,
+        env,
+        resource: this.#resource,
+        version,
+        enabled: exports,
+        onLost: (loss) => this.#pipeline.lost(loss),
+        onReachable: (problem) =>
+          problem === undefined
+            ? log.info('the collector takes records again')
+            : log.warn({ problem }, 'the collector takes no records; they wait'),
+      });
+    } catch (error) {
+      throw new Failure(2, `telemetry: ${messageOf(error)}`);
+    }
+  }
+
+  /** Applies the configuration as it is on disk now, after what is under way. Never rejects. */
+  reload(cause: string): Promise<void> {
+    return this.#inTurn(async () => {
+      try {
+        await this.#reload(cause);
+      } catch (error) {
+        this.#reject(cause, [messageOf(error)]);
+      }
+    });
+  }
+
+  async #reload(cause: string): Promise<void> {
+    const loaded = await load(this.#options);
+    this.#watchFiles(loaded.files);
+    if (!loaded.ok) return this.#reject(cause, loaded.problems.map(formatProblem));
+    if (cause !== 'SIGHUP' && loaded.hash === this.#running?.loaded.hash) {
+      this.#rejected = [];
+      return;
+    }
+    await this.#apply(loaded);
+    this.#announce(cause, loaded);
+  }
+
+  /** Flushes and leaves: openers that wait are allowed, records go to the collector as far as it takes them in time. */
+  async stop(): Promise<void> {
+    this.#native.sdNotify('STOPPING=1');
+    this.#watch?.handle.close();
+    this.#operator.close();
+    for (const cleanup of this.#cleanups.splice(0).reverse()) cleanup();
+    // The last export of metrics comes after the session has gone.
+    const stats = this.#session.stats();
+    this.#telemetry.metrics.useSession(() => stats);
+    this.#session.close();
+    await this.#pipeline.flush();
+    await this.#telemetry.shutdown(FLUSH_MS);
+    this.#server.close();
+  }
+
+  async #begin(loaded: Loaded): Promise<void> {
+    const { log, env } = this.#options;
+    const { configuration } = loaded;
+    const timer = setInterval(() => this.#pipeline.tick(), TICK_MS);
+    this.#cleanups.push(() => clearInterval(timer));
+    await this.#server.listen();
+    this.#cleanups.push(this.#register(configuration.file));
+    if (this.#limits.breakGlass) {
+      log.warn({ by: this.#limits.breakGlass }, 'break glass: every group acts as monitor');
+      this.#tell(
+        'fileward.enforcement.paused',
+        `Break glass: ${this.#limits.breakGlass}; every group acts as monitor`,
+      );
+    }
+    await this.#apply(loaded);
+    this.#announce('start', loaded);
+    this.#watchFiles(loaded.files);
+    this.#cleanups.push(startWatchdog((state) => this.#native.sdNotify(state), env));
+    this.#native.sdNotify('READY=1');
+    log.info({ marks: this.#running?.report.marks }, 'ready');
+  }
+
+  #register(config: string): () => void {
+    const { path } = this.#state;
+    try {
+      return register({
+        pid: process.pid,
+        socket: socketPath(path, this.#options.env),
+        config: realPath(config),
+        state: path,
+        started: this.#started,
+      });
+    } catch (error) {
+      this.#options.log.warn(
+        { err: error },
+        `commands find this agent only with --state ${path}: it can't register in /run/fileward`,
+      );
+      return () => undefined;
+    }
+  }
+
+  /** Policies change one at a time. */
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(change);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Compiles within the mode limits of now, covers, swaps. On a failure the running policy stays. */
+  async #apply(loaded: Loaded): Promise<void> {
+    const { confirmMs, log } = this.#options;
+    const { configuration } = loaded;
+    if (confirmMs !== undefined && loaded !== this.#running?.loaded) {
+      const waiting = this.#limits.awaitConfirmation(protectingGroups(configuration), confirmMs);
+      if (waiting.length > 0) {
+        log.warn(
+          { groups: waiting, seconds: confirmMs / 1000 },
+          'protects until then: fileward confirm',
+        );
+      }
+    }
+    const telemetry = this.#telemetryFor(configuration);
+    const policy = compile(configuration, this.#limits.cap);
+    const version = ++this.#version;
+    this.#pipeline.usePolicy(version, policy, configuration);
+    let report: CoverageReport;
+    try {
+      report = await this.#session.setRuleset(policy.json, version);
+    } catch (error) {
+      if (telemetry !== this.#telemetry) void telemetry.shutdown(0);
+      throw error;
+    }
+    this.#useTelemetry(telemetry);
+    telemetry.metrics.usePolicy(version, policy, loaded.hash);
+    this.#running = { loaded, policy, report, since: new Date().toISOString() };
+    this.#rejected = [];
+    this.#takeCoverage(report);
+    this.#operator.schedule();
+    this.#learnBaseline(policy).catch((err: unknown) => {
+      log.warn({ err }, 'first changes will not know what was there before');
+    });
+  }
+
+  #telemetryFor({ telemetry }: Configuration): Telemetry {
+    const running = this.#running?.loaded.configuration.telemetry;
+    if (!running || isDeepStrictEqual(running, telemetry)) return this.#telemetry;
+    return this.#createTelemetry(telemetry);
+  }
+
+  #useTelemetry(telemetry: Telemetry): void {
+    const old = this.#telemetry;
+    this.#telemetry = telemetry;
+    telemetry.metrics.useSession(() => this.#session.stats());
+    if (old !== telemetry) void old.shutdown(FLUSH_MS);
+  }
+
+  /** Hashes what rules name as it is now, so that the first change of a file can say what was there. */
+  async #learnBaseline(policy: CompiledPolicy): Promise<void> {
+    const evaluator = this.#native.createEvaluator(policy.json);
+    await this.#pipeline.baseline(await baselineFiles(policy.rules, evaluator));
+  }
+
+  #announce(cause: string, { configuration, warnings, hash }: Loaded): void {
+    const { log } = this.#options;
+    for (const warning of warnings) log.warn(formatProblem(warning));
+    const rules = this.#running?.policy.rules.length ?? 0;
+    log.info({ cause, file: configuration.file, rules, hash }, 'policy loaded');
+    this.#telemetry.metrics.policyReload('loaded');
+    this.#pipeline.agentEvent(
+      'fileward.policy.loaded',
+      `Loaded ${rules} rules from ${configuration.file}`,
+      {
+        [ATTRIBUTE.policyHash]: hash,
+        ...(configuration.policyVersion !== undefined && {
+          [ATTRIBUTE.policyVersion]: configuration.policyVersion,
+        }),
+      },
+    );
+  }
+
+  #reject(cause: string, problems: readonly string[]): void {
+    // Each save of the same mistake, or a second look at it, says nothing new.
+    if (problems.join('\n') === this.#rejected.join('\n')) return;
+    this.#rejected = problems;
+    this.#options.log.error({ cause, problems }, 'policy rejected; the running one stays');
+    this.#telemetry.metrics.policyReload('rejected');
+    const [first = '', ...others] = problems;
+    const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
+    this.#tell('fileward.policy.rejected', `Rejected, the running policy stays: ${first}${more}`);
+  }
+
+  /** The watch stays as long as the files are the same ones, so that no change falls between two watches. */
+  #watchFiles(files: readonly string[]): void {
+    const key = files.join('\n');
+    if (this.#watch?.files === key) return;
+    this.#watch?.handle.close();
+    const handle = watchConfiguration(files, () => void this.reload('file change'), {
+      onError: (error) =>
+        this.#options.log.warn({ err: error }, 'cannot watch the configuration; use SIGHUP'),
+    });
+    this.#watch = { files: key, handle };
+    // What changed after it was read and before it was watched.
+    void this.reload('file change');
+  }
+
+  /** One event that we stumble over must not end the agent. */
+  #takeBatch(batch: EventBatch): void {
+    try {
+      this.#pipeline.accept(batch);
+    } catch (error) {
+      this.#options.log.error({ err: error }, 'events could not be told');
+      this.#pipeline.lost({ reason: 'event_malformed', stage: 'records' });
+    }
+  }
+
+  #take(record: FilewardRecord): void {
+    this.#telemetry.emit(record);
+    this.#options.onRecord(record);
+    this.#server.publish(record);
+  }
+
+  #takeCoverage(report: CoverageReport): void {
+    const running = this.#running;
+    // What comes before `setRuleset` resolves is told by what it resolves with.
+    if (!running || report.ruleset_version !== running.report.ruleset_version) return;
+    this.#running = { ...running, report };
+    this.#telemetry.metrics.useCoverage(report);
+    const { rules } = running.policy;
+    const { degraded, restored } = this.#coverage.update(report, (index) => ({
+      group: rules[index]?.group ?? '',
+      rule: rules[index]?.rule ?? '',
+    }));
+    for (const gap of degraded) {
+      this.#options.log.warn(gap, 'coverage degraded');
+      this.#tell('fileward.coverage.degraded', `Not wholly covered: ${gap.detail}`, gap);
+    }
+    for (const gap of restored) {
+      this.#tell('fileward.coverage.restored', `Covered again: ${gap.detail}`, gap);
+    }
+  }
+
+  #tell(event: AgentEvent, body: string, about: PauseTarget & { error_type?: string } = {}): void {
+    const { group, rule, error_type } = about;
+    this.#pipeline.agentEvent(event, body, {
+      ...(group !== undefined && { [ATTRIBUTE.group]: group }),
+      ...(rule !== undefined && { [ATTRIBUTE.rule]: rule }),
+      ...(error_type !== undefined && { [ATTRIBUTE.errorType]: error_type }),
+    });
+  }
+
+  /** The same configuration within the mode limits of now. */
+  async #applyLimits(): Promise<void> {
+    if (this.#running) await this.#apply(this.#running.loaded);
+  }
+
+  #isKnown(target: PauseTarget): boolean {
+    const rules = this.#running?.policy.rules ?? [];
+    return rules.some(
+      ({ group, rule }) => group === (target.group ?? group) && rule === (target.rule ?? rule),
+    );
+  }
+
+  async #handle(request: Exclude<Request, { command: 'tail' }>): Promise<Results[keyof Results]> {
+    switch (request.command) {
+      case 'status':
+        return this.#status();
+      case 'confirm':
+        return this.#operator.confirm();
+      case 'pause': {
+        const { command: _, ...pause } = request;
+        return this.#operator.pause(pause);
+      }
+      case 'resume': {
+        const { command: _, ...target } = request;
+        return this.#operator.resume(target);
+      }
+      case 'release':
+        if (!(await this.#session.release(request.path))) {
+          throw new Failure(
+            1,
+            `${request.path} is not a protected file that was moved; see: fileward status`,
+          );
+        }
+        this.#options.log.info({ path: request.path }, 'released');
+        return null;
+    }
+  }
+
+  #status(): StatusResult {
+    const running = this.#running;
+    if (!running) throw new Failure(1, 'the agent is starting: not every mark is placed yet');
+    const { configuration, hash } = running.loaded;
+    return statusOf({
+      identity: {
+        pid: process.pid,
+        version: this.#options.version,
+        started: this.#started,
+        config: configuration.file,
+        state: this.#state.path,
+      },
+      policy: running.policy,
+      policyFacts: { hash, version: configuration.policyVersion ?? '', loaded: running.since },
+      report: running.report,
+      stats: this.#session.stats(),
+      limits: this.#limits,
+      gaps: this.#coverage.gaps,
+      troubles: this.#rejected.map(
+        (problem) => `the changed configuration was rejected: ${problem}`,
+      ),
+      records: this.#pipeline.stats().records,
+      exported: { ...this.#telemetry.stats() },
+    });
+  }
+
+  #fail(error: Error): void {
+    this.#telemetry.metrics.setEnforcing(false);
+    this.#tell(
+      'fileward.enforcement.degraded',
+      `The native core has failed and every opener is allowed: ${error.message}`,
+    );
+    this.#options.onFatal(error);
+  }
+}
+
+function load({ config, env }: AgentOptions): Promise<LoadResult> {
+  return loadConfiguration({ env, ...(config !== undefined && { file: config }) });
+}
+
+/** Groups with an enabled rule that is configured to protect. */
+function protectingGroups({ document }: Configuration): ReadonlySet<string> {
+  const protects = document.groups.filter((group) =>
+    group.rules.some((rule) => rule.enabled && (rule.mode ?? group.mode) === 'protect'),
+  );
+  return new Set(protects.map((group) => group.name));
+}

@@ -1,0 +1,110 @@
+import { AgentConnection } from '../control/client.ts';
+import { Failure } from '../control/failure.ts';
+import { describeTarget } from '../control/pause-target.ts';
+import type { LatencyStatus, StatusResult } from '../control/protocol.ts';
+import type { AgentOptions } from './agent-options.ts';
+import { columns, count, paint, print, printable } from './terminal.ts';
+
+export interface StatusOptions extends AgentOptions {
+  readonly json?: boolean;
+  readonly ready?: boolean;
+}
+
+export async function status(options: StatusOptions): Promise<number> {
+  const result = await ask(options);
+  if (options.ready) {
+    for (const reason of result.degraded) print(`degraded: ${printable(reason)}`);
+    return result.ready ? 0 : 1;
+  }
+  if (options.json) {
+    print(JSON.stringify(result, null, 2));
+  } else {
+    show(result);
+  }
+  return 0;
+}
+
+async function ask(options: StatusOptions): Promise<StatusResult> {
+  try {
+    using agent = await AgentConnection.open(options);
+    return await agent.request({ command: 'status' });
+  } catch (error) {
+    // `--ready` knows three answers only.
+    if (options.ready && error instanceof Failure) throw new Failure(3, error.message);
+    throw error;
+  }
+}
+
+function show(result: StatusResult): void {
+  const state = result.ready ? paint('green', 'ready') : paint('yellow', 'degraded');
+  print(`fileward ${result.version}  ${state}  pid ${result.pid}  since ${result.started}`);
+  for (const reason of result.degraded) print(`  ${paint('yellow', '!')} ${printable(reason)}`);
+  print();
+  const version =
+    result.policy.version === '' ? '' : `, version ${printable(result.policy.version)}`;
+  const facts: string[][] = [
+    ['configuration', printable(result.config)],
+    ['policy', `${result.policy.hash.slice(0, 12)}${version}, loaded ${result.policy.loaded}`],
+    ['marks', `${result.marks.permission} permission, ${result.marks.notification} notification`],
+    [
+      'verdicts',
+      `${latency('allow', result.verdicts.allow)}; ${latency('deny', result.verdicts.deny)}`,
+    ],
+    ['records', counters(result.records)],
+    ['losses', counters(result.losses)],
+    ['export', counters(result.export)],
+  ];
+  if (result.break_glass) facts.push(['break glass', paint('yellow', result.break_glass)]);
+  for (const pause of result.pauses) {
+    const target = printable(describeTarget(pause));
+    facts.push(['paused', `${target} until ${pause.until}: ${printable(pause.reason)}`]);
+  }
+  if (result.unconfirmed) {
+    const { groups, until } = result.unconfirmed;
+    facts.push(['unconfirmed', `${groups.join(', ')}, until ${until}: fileward confirm`]);
+  }
+  for (const moved of result.moved) {
+    facts.push(['moved file', `${printable(moved.path)} was ${printable(moved.protected_path)}`]);
+  }
+  for (const line of columns(facts)) print(line);
+  showGroups(result);
+}
+
+function showGroups(result: StatusResult): void {
+  for (const group of result.groups) {
+    const mode =
+      group.effective_mode === group.mode
+        ? group.mode
+        : `${group.mode}, acts as ${group.effective_mode} (${group.why})`;
+    print();
+    print(`${paint('bold', printable(group.name))}  ${mode}  ${count(group.rules, 'rule')}`);
+    const rows = result.rules
+      .filter((rule) => rule.group === group.name)
+      .map((rule) => [
+        `  ${printable(rule.rule)}`,
+        rule.behavior,
+        rule.mode,
+        count(rule.files, 'file'),
+        `${rule.quiet.read + rule.quiet.write + rule.quiet.exec} quiet`,
+        rule.absent.length > 0 ? paint('dim', `absent: ${printable(rule.absent.join(', '))}`) : '',
+      ]);
+    for (const line of columns(rows)) print(line);
+  }
+  for (const gap of result.gaps) {
+    print(
+      `${paint('yellow', 'gap')}  ${gap.group}/${gap.rule}  ${gap.error_type}: ${printable(gap.detail)}`,
+    );
+  }
+}
+
+function latency(verdict: string, { count, p50_us, p99_us }: LatencyStatus): string {
+  const bound = (us: number | null) => (us === null ? 'beyond 250 ms' : `≤ ${us} µs`);
+  return count === 0
+    ? `${verdict} 0`
+    : `${verdict} ${count} (p50 ${bound(p50_us)}, p99 ${bound(p99_us)})`;
+}
+
+function counters(values: Readonly<Record<string, number | string | boolean>>): string {
+  const shown = Object.entries(values).filter(([, value]) => value !== 0 && value !== '');
+  return shown.length === 0 ? 'none' : shown.map(([name, value]) => `${name} ${value}`).join(', ');
+}

@@ -1,0 +1,100 @@
+/** Finds, reads, validates and merges a configuration. Every problem is told at once, with its place. */
+import { createHash } from 'node:crypto';
+import type { Native } from '../native/addon.ts';
+import { loadNative } from '../native/load.ts';
+import type { Configuration } from '../policy/document.ts';
+import { configurationSchema } from '../policy/schema.ts';
+import { AppNormaliser, type CheckContext } from './apps.ts';
+import { mergeSources } from './draft.ts';
+import { defaultFolder, findConfiguration } from './find.ts';
+import { readImports, readShippedSets } from './imports.ts';
+import { offline, thisMachine } from './machine.ts';
+import { SourceReader } from './open-source.ts';
+import { type Problem, ProblemList } from './problem.ts';
+import { normaliseGroup } from './rules.ts';
+import { normaliseSettings } from './settings.ts';
+import type { SourceFile } from './source-file.ts';
+import { validate } from './validate.ts';
+import { warnOfGroups, warnOfReplaceableApps } from './warnings.ts';
+
+export interface LoadOptions {
+  /** `--config`. */
+  readonly file?: string;
+  /** Default: that of this process. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Nothing on this machine is looked at but the configuration files themselves. */
+  readonly offline?: boolean;
+  /** Searched when no file is named. */
+  readonly folder?: string;
+  /** Default: the addon. */
+  readonly native?: Pick<Native, 'checkGlob' | 'checkRegex' | 'createEvaluator'>;
+}
+
+export type LoadResult =
+  | {
+      readonly ok: true;
+      readonly configuration: Configuration;
+      readonly warnings: readonly Problem[];
+      /** Files and folders whose change may change the configuration. */
+      readonly files: readonly string[];
+      /** SHA-256 of what the configuration says; where and how it is written does not count. */
+      readonly hash: string;
+    }
+  | {
+      readonly ok: false;
+      readonly problems: readonly Problem[];
+      readonly files: readonly string[];
+    };
+
+export async function loadConfiguration(options: LoadOptions = {}): Promise<LoadResult> {
+  const problems = new ProblemList();
+  const reader = new SourceReader(problems);
+  const { file, env = process.env, folder = defaultFolder } = options;
+  const main = await findConfiguration(
+    { env, folder, ...(file !== undefined && { file }) },
+    reader,
+  );
+  const configuration = main && (await readConfiguration(main, reader, options));
+  const files = [...reader.files];
+  const { errors } = problems;
+  if (configuration === undefined || errors.length > 0)
+    return { ok: false, problems: errors, files };
+  return {
+    ok: true,
+    configuration,
+    warnings: problems.warnings,
+    files,
+    hash: hashOf(configuration),
+  };
+}
+
+async function readConfiguration(
+  main: SourceFile,
+  reader: SourceReader,
+  options: LoadOptions,
+): Promise<Configuration | undefined> {
+  const { problems } = reader;
+  if (!validate(main, configurationSchema, problems)) return undefined;
+  const imported = await readImports(main, reader);
+  const draft = mergeSources([main, ...imported], await readShippedSets(reader), problems);
+  const native = options.native ?? loadNative();
+  const machine = options.offline ? offline : thisMachine();
+  const context: CheckContext = { problems, patterns: native, machine };
+  const apps = new AppNormaliser(draft.sets, context);
+  apps.checkSets();
+  const groups = draft.groups.map((group) => normaliseGroup(group, apps, context));
+  const settings = normaliseSettings(main, problems);
+  const configuration = { ...settings, file: main.file, document: { groups } };
+  if (problems.errors.length > 0) return undefined;
+  if (groups.length === 0) problems.warn(main.start, 'there are no groups: nothing is covered');
+  warnOfGroups(groups, problems, machine);
+  warnOfReplaceableApps(configuration, native.createEvaluator, problems);
+  return configuration;
+}
+
+function hashOf({ file: _, ...configuration }: Configuration): string {
+  const text = JSON.stringify(configuration, (key, value) =>
+    key === 'position' ? undefined : value,
+  );
+  return createHash('sha256').update(text).digest('hex');
+}

@@ -1,0 +1,131 @@
+/**
+ * What goes over the control socket: one JSON object a line, a request from the client, then one response line.
+ * After the response to `tail` the agent sends one line a record until either side closes.
+ */
+import { z } from 'zod';
+
+/** Longest line the agent reads from a client. */
+export const MAX_REQUEST_BYTES = 64 * 1024;
+
+const name = z.string().min(1).max(256);
+const MAX_PAUSE_MS = 30 * 24 * 3600 * 1000;
+
+export const requestSchema = z.discriminatedUnion('command', [
+  z.strictObject({ command: z.literal('status') }),
+  z.strictObject({
+    command: z.literal('tail'),
+    group: name.optional(),
+    rule: name.optional(),
+    event: name.optional(),
+  }),
+  z.strictObject({ command: z.literal('confirm') }),
+  z.strictObject({ command: z.literal('release'), path: z.string().min(1).max(4096) }),
+  z.strictObject({
+    command: z.literal('pause'),
+    group: name.optional(),
+    rule: name.optional(),
+    for_ms: z.number().int().min(1000).max(MAX_PAUSE_MS),
+    reason: z.string().trim().min(1).max(1024),
+  }),
+  z.strictObject({ command: z.literal('resume'), group: name.optional(), rule: name.optional() }),
+]);
+
+export type Request = z.infer<typeof requestSchema>;
+export type TailFilter = Omit<Extract<Request, { command: 'tail' }>, 'command'>;
+export type PauseRequest = Omit<Extract<Request, { command: 'pause' }>, 'command'>;
+export type PauseTarget = Omit<Extract<Request, { command: 'resume' }>, 'command'>;
+
+export type Response =
+  | { readonly ok: true; readonly result: unknown }
+  | { readonly ok: false; readonly status: 1 | 2 | 3; readonly error: string };
+
+/** Lines of a tail stream; `record` is the NDJSON line of the contract as it stands. */
+export type TailLine = { readonly record: unknown } | { readonly dropped: number };
+export const RECORD_LINE_PREFIX = '{"record":';
+
+/** What each request is answered with. */
+export interface Results {
+  readonly status: StatusResult;
+  readonly tail: null;
+  readonly confirm: { readonly groups: readonly string[] };
+  readonly release: null;
+  readonly pause: PauseStatus;
+  readonly resume: { readonly ended: readonly PauseStatus[] };
+}
+
+/** How a running agent says where it is: one file in `/run/fileward`, named by its pid. */
+export interface Registration {
+  readonly pid: number;
+  readonly socket: string;
+  readonly config: string;
+  readonly state: string;
+  readonly started: string;
+}
+
+export interface GroupStatus {
+  readonly name: string;
+  /** As configured. */
+  readonly mode: string;
+  /** What is in force: capped by break glass, a pause or a missing confirmation. */
+  readonly effective_mode: string;
+  readonly why: string;
+  readonly rules: number;
+}
+
+export interface RuleStatus {
+  readonly group: string;
+  readonly rule: string;
+  readonly behavior: string;
+  readonly mode: string;
+  readonly files: number;
+  readonly directories: number;
+  readonly absent: readonly string[];
+  /** Since the policy in force was loaded. */
+  readonly quiet: { readonly read: number; readonly write: number; readonly exec: number };
+}
+
+export interface Gap {
+  readonly group: string;
+  readonly rule: string;
+  readonly error_type: string;
+  readonly detail: string;
+}
+
+/** Upper bounds; null beyond the last bound of the histogram, 0 without a verdict. */
+export interface LatencyStatus {
+  readonly count: number;
+  readonly p50_us: number | null;
+  readonly p99_us: number | null;
+}
+
+export interface PauseStatus {
+  readonly group?: string | undefined;
+  readonly rule?: string | undefined;
+  readonly until: string;
+  readonly reason: string;
+}
+
+/** Why the agent isn't wholly itself; empty when ready. */
+export interface StatusResult {
+  readonly ready: boolean;
+  readonly degraded: readonly string[];
+  readonly pid: number;
+  readonly version: string;
+  readonly started: string;
+  readonly config: string;
+  readonly state: string;
+  readonly policy: { readonly hash: string; readonly version: string; readonly loaded: string };
+  readonly break_glass: string;
+  readonly pauses: readonly PauseStatus[];
+  readonly unconfirmed: { readonly groups: readonly string[]; readonly until: string } | null;
+  readonly workloads: readonly { readonly kind: string; readonly groups: readonly string[] }[];
+  readonly groups: readonly GroupStatus[];
+  readonly rules: readonly RuleStatus[];
+  readonly marks: { readonly permission: number; readonly notification: number };
+  readonly moved: readonly { readonly path: string; readonly protected_path: string }[];
+  readonly records: Readonly<Record<string, number>>;
+  readonly losses: Readonly<Record<string, number>>;
+  readonly verdicts: { readonly allow: LatencyStatus; readonly deny: LatencyStatus };
+  readonly gaps: readonly Gap[];
+  readonly export: Readonly<Record<string, number | string | boolean>>;
+}

@@ -1,0 +1,118 @@
+/** Puts together what `fileward status` shows. */
+import type { CoverageReport, HistogramSnapshot, SessionStats } from '../native/addon.ts';
+import type { CompiledPolicy } from '../policy/compile.ts';
+import type { Operation } from '../policy/ruleset.ts';
+import type { LimitReason, ModeLimits } from './mode-limits.ts';
+import type { Gap, GroupStatus, LatencyStatus, RuleStatus, StatusResult } from './protocol.ts';
+
+export interface StatusSource {
+  readonly identity: Pick<StatusResult, 'pid' | 'version' | 'started' | 'config' | 'state'>;
+  readonly policy: CompiledPolicy;
+  readonly policyFacts: StatusResult['policy'];
+  readonly report: CoverageReport;
+  readonly stats: SessionStats;
+  readonly limits: ModeLimits;
+  readonly gaps: readonly Gap[];
+  /** Whatever else keeps the agent from being wholly itself. */
+  readonly troubles: readonly string[];
+  readonly records: Readonly<Record<string, number>>;
+  readonly exported: StatusResult['export'];
+}
+
+export function statusOf(source: StatusSource): StatusResult {
+  const { policy, report, stats, limits, gaps } = source;
+  const degraded = [
+    ...source.troubles,
+    ...gaps.map((gap) => `${gap.group}/${gap.rule}: ${gap.error_type}: ${gap.detail}`),
+  ];
+  return {
+    ready: degraded.length === 0,
+    degraded,
+    ...source.identity,
+    policy: source.policyFacts,
+    break_glass: limits.breakGlass,
+    pauses: limits.pauses,
+    unconfirmed: limits.unconfirmed,
+    workloads: [
+      {
+        kind: 'host',
+        groups: policy.ruleset.groups.filter((group) => group.host).map((group) => group.name),
+      },
+    ],
+    groups: groupStatuses(policy, limits),
+    rules: ruleStatuses(policy, report, stats),
+    marks: stats.marks,
+    moved: report.moved.map(({ path, protected_path }) => ({ path, protected_path })),
+    records: source.records,
+    losses: Object.fromEntries(
+      Object.entries(stats.failures).map(([name, n]) => [name, Number(n)]),
+    ),
+    verdicts: { allow: latency(stats.verdicts.allow), deny: latency(stats.verdicts.deny) },
+    gaps,
+    export: source.exported,
+  };
+}
+
+/** The mode of a group is that of its strictest rule, what a person means by "the group protects". */
+function groupStatuses(policy: CompiledPolicy, limits: ModeLimits): GroupStatus[] {
+  return policy.ruleset.groups.map((group, index) => {
+    const rules = policy.rules.filter((rule) => rule.groupIndex === index);
+    const protectsBy = (mode: 'mode' | 'configuredMode') =>
+      rules.find((rule) => rule[mode] === 'protect')?.[mode] ?? rules[0]?.[mode] ?? 'monitor';
+    const limited = rules.find((rule) => rule.mode !== rule.configuredMode);
+    const why: LimitReason = limited ? limits.reasonFor(limited.group, limited.rule) : '';
+    return {
+      name: group.name,
+      mode: protectsBy('configuredMode'),
+      effective_mode: protectsBy('mode'),
+      why,
+      rules: rules.length,
+    };
+  });
+}
+
+function ruleStatuses(
+  policy: CompiledPolicy,
+  report: CoverageReport,
+  stats: SessionStats,
+): RuleStatus[] {
+  const coverage = new Map(report.rules.map((rule) => [rule.rule_index, rule]));
+  const inForce = stats.quiet.find((counts) => counts.ruleset_version === report.ruleset_version);
+  const quiet = (rule: number, operation: Operation) =>
+    Number(inForce?.count(rule, operation) ?? 0n);
+  return policy.rules.map((rule) => ({
+    group: rule.group,
+    rule: rule.rule,
+    behavior: rule.behavior,
+    mode: rule.mode,
+    files: coverage.get(rule.index)?.files ?? 0,
+    directories: coverage.get(rule.index)?.directories ?? 0,
+    absent: coverage.get(rule.index)?.absent ?? [],
+    quiet: {
+      read: quiet(rule.index, 'read'),
+      write: quiet(rule.index, 'write'),
+      exec: quiet(rule.index, 'exec'),
+    },
+  }));
+}
+
+/** Percentiles as the upper bound of their bucket. */
+export function latency(histogram: HistogramSnapshot): LatencyStatus {
+  const total = histogram.counts.reduce((sum, n) => sum + n, 0n);
+  const bound = (share: bigint): number | null => {
+    let seen = 0n;
+    for (const [i, n] of histogram.counts.entries()) {
+      seen += n;
+      if (seen * 100n >= total * share) {
+        const seconds = histogram.bounds_seconds[i];
+        return seconds === undefined ? null : Math.round(seconds * 1e6);
+      }
+    }
+    return 0;
+  };
+  return {
+    count: Number(total),
+    p50_us: total === 0n ? 0 : bound(50n),
+    p99_us: total === 0n ? 0 : bound(99n),
+  };
+}

@@ -1,0 +1,185 @@
+/**
+ * What the native addon offers, typed. This folder is the only one that loads the `.node` file.
+ * N4 implements; the shapes here are the seam to the rest of the program.
+ */
+export interface FeatureReport {
+  /** e.g. { name: 'permission_events', available: true, detail: '' } in the order doctor shows them. */
+  readonly features: readonly { name: string; available: boolean; detail: string }[];
+  /** Missing capabilities by name, e.g. ['CAP_SYS_ADMIN']; empty when the agent can run. */
+  readonly missing_capabilities: readonly string[];
+  /** False when nothing can be enforced or not even watched. */
+  readonly can_enforce: boolean;
+  readonly can_watch: boolean;
+}
+
+/** One question to the evaluator that also decides at run time; nothing on disk is looked at. */
+export interface EvaluationQuery {
+  readonly paths: readonly string[];
+  readonly operation: 'read' | 'write' | 'exec';
+  /** Path of the executable, as in the workload. */
+  readonly exe: string;
+  readonly script?: string;
+  readonly user_id?: number;
+  readonly unit?: string;
+  readonly sha256?: string;
+  /** Nearest first; absent: not known (matches no ancestor). */
+  readonly ancestors?: readonly string[];
+  /** Only these groups (indexes); absent: the groups that hold the host. */
+  readonly groups?: readonly number[];
+  /** `open` is judged at the gate, `change` has none (rename, delete, attributes...). */
+  readonly gate?: 'open' | 'change';
+}
+
+export type Outcome =
+  | 'not_covered'
+  | 'quiet'
+  | 'learned'
+  | 'accessed'
+  | 'modified'
+  | 'violated'
+  | 'denied';
+
+export interface EvaluationAnswer {
+  readonly outcome: Outcome;
+  readonly verdict: 'allow' | 'deny';
+  /** Through all groups; -1 when nothing covers the path. */
+  readonly rule_index: number;
+  readonly path: string;
+  readonly mode: 'discover' | 'monitor' | 'protect' | '';
+  /** A word of the closed list, '' when listed or not covered. */
+  readonly reason: string;
+  readonly listed: boolean;
+  /** Index of the app entry that lists the opener, -1 if none. */
+  readonly app_index: number;
+  /** Every rule (all groups) that covers one of the paths, in order: for explain. */
+  readonly covering: readonly number[];
+}
+
+export interface Evaluator {
+  evaluate(query: EvaluationQuery): EvaluationAnswer;
+}
+
+/** Null when fine, else what is wrong and where (byte offset in the pattern). */
+export interface PatternProblem {
+  readonly message: string;
+  readonly offset: number;
+}
+
+export interface MovedFile {
+  readonly device: string;
+  readonly inode: string;
+  readonly birth_ns: string;
+  readonly path: string;
+  readonly protected_path: string;
+}
+
+/**
+ * An identity that an app's path named: the present one, or an earlier one that a process still runs. T3: keep the
+ * list under `state` like the moved files and pass it back at the next start (contract section 2, which app).
+ */
+export interface FollowedApp {
+  /** The `exe` as the ruleset writes it. */
+  readonly pattern: string;
+  readonly path: string;
+  readonly device: string;
+  readonly inode: string;
+  readonly birth_ns: string;
+  readonly current: boolean;
+}
+
+/** Per rule, what coverage found on disk. Paths as text (lossy). */
+export interface RuleCoverage {
+  readonly rule_index: number;
+  readonly files: number;
+  readonly directories: number;
+  /** pattern -> real path where its literal part resolves elsewhere. */
+  readonly resolved: readonly { pattern: string; real: string }[];
+  readonly absent: readonly string[];
+  /** Apps of the rule that name nothing now. */
+  readonly absent_apps: readonly string[];
+  /** error.type words with text: mark_failed, mark_limit, depth_limit, walk_failed, absent (required). */
+  readonly degraded: readonly { error_type: string; detail: string }[];
+}
+
+export interface CoverageReport {
+  readonly ruleset_version: bigint;
+  readonly marks: { readonly permission: number; readonly notification: number };
+  readonly rules: readonly RuleCoverage[];
+  readonly moved: readonly MovedFile[];
+  readonly followed_apps: readonly FollowedApp[];
+}
+
+export interface SessionOptions {
+  /** Called on the JavaScript thread, coalesced: there is something to drain. */
+  readonly onWake: () => void;
+  /** Coverage of a ruleset is complete (after setRuleset) or has changed since. */
+  readonly onCoverage: (report: CoverageReport) => void;
+  readonly onFatal: (error: Error & { code: string; errno: number; syscall: string }) => void;
+  readonly moved?: readonly MovedFile[];
+  readonly followed_apps?: readonly FollowedApp[];
+  readonly collectArgs: boolean;
+}
+
+/** Quiet answers of one ruleset since it came into force. */
+export interface QuietCounts {
+  readonly ruleset_version: bigint;
+  readonly count: (ruleIndex: number, operation: 'read' | 'write' | 'exec') => bigint;
+}
+
+export interface SessionStats {
+  /**
+   * The ruleset in force comes last, before it the latest that it replaced: what those counted until then isn't lost.
+   * A version stays in the list for at least ten reloads.
+   */
+  readonly quiet: readonly QuietCounts[];
+  /** Histogram of verdict time per verdict: counts per bound plus overflow, sum in seconds. */
+  readonly verdicts: { readonly allow: HistogramSnapshot; readonly deny: HistogramSnapshot };
+  /** Failure counters by name (the table in native/base/failure.h). */
+  readonly failures: Readonly<Record<string, bigint>>;
+  readonly marks: { readonly permission: number; readonly notification: number };
+}
+
+export interface HistogramSnapshot {
+  readonly bounds_seconds: readonly number[];
+  readonly counts: readonly bigint[];
+  readonly sum_seconds: number;
+}
+
+export interface Session {
+  /** Compiles, covers, swaps; resolves when the new ruleset decides and every mark is placed. */
+  setRuleset(json: string, version: bigint): Promise<CoverageReport>;
+  /**
+   * Copies whole event records into `buffer` (128 KiB at least); returns bytes written, 0 when empty. After `close()` it
+   * gives what was left. `openEventSession` (session.ts) does this; use that.
+   */
+  drain(buffer: Uint8Array): number;
+  stats(): SessionStats;
+  /** Ends the protection of a moved file; false when it was none. T3: a promise, since it waits for the coverage thread. */
+  release(path: string): Promise<boolean>;
+  /** Answers what is outstanding, wakes the threads, closes both groups. Idempotent. */
+  close(): void;
+}
+
+export interface Native {
+  /** The table of native/base/failure.h, by the index that `EventBatch.detail` of a lost record has. */
+  readonly failureNames: readonly string[];
+  probe(): FeatureReport;
+  checkGlob(pattern: string): PatternProblem | null;
+  checkRegex(pattern: string): PatternProblem | null;
+  /** @throws Error when the JSON is not a ruleset (a bug of ours, never of the user's). */
+  createEvaluator(rulesetJson: string): Evaluator;
+  /** Dry coverage for `check`: resolves paths and apps on this disk, places no mark. */
+  inspectCoverage(rulesetJson: string): CoverageReport;
+  openSession(options: SessionOptions): Session;
+  /**
+   * Sends one datagram to `NOTIFY_SOCKET` (`READY=1`, ...; `@` stands for an abstract address); false without one
+   * or when it could not be sent. Node has no unix datagrams.
+   */
+  sdNotify(message: string): boolean;
+  /**
+   * Takes an exclusive lock on a file (flock, created 0600 if absent) until this process ends; false when another
+   * process holds it. Node has no file locks.
+   * @throws Error with code, errno and syscall when the file can't be opened.
+   */
+  lockFile(path: string): boolean;
+}

@@ -1,0 +1,162 @@
+/** One event of the native core, copied out of its batch so that it can wait: for a pair, a close, a hash. */
+import type { EventBatch } from '../native/event-batch.ts';
+import type {
+  ActorState,
+  EventChange,
+  EventKind,
+  EventMode,
+  EventOperation,
+  EventOutcome,
+  EventReason,
+  EventString,
+  EventVerdict,
+} from '../native/event-layout.ts';
+import { eventFlags } from '../native/event-layout.ts';
+
+/** A path as text, with its bytes when they are not UTF-8. */
+export interface PathName {
+  readonly text: string;
+  readonly bytes?: Buffer;
+}
+
+export interface FileStatus {
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  /** With the type bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Who did it. What was not proven is absent. */
+export interface Actor {
+  readonly pid: number;
+  readonly parentPid?: number;
+  readonly exe?: string;
+  readonly uid?: number;
+  readonly realUid?: number;
+  readonly startNs?: bigint;
+  readonly cgroup?: string;
+  readonly ancestors?: readonly string[];
+  readonly args?: readonly string[];
+}
+
+export interface KernelEvent {
+  readonly kind: EventKind;
+  readonly flags: number;
+  readonly timeNs: bigint;
+  readonly rulesetVersion: bigint;
+  readonly ruleIndex: number;
+  readonly operation: EventOperation;
+  readonly change: EventChange;
+  readonly outcome: EventOutcome;
+  readonly verdict: EventVerdict;
+  readonly mode: EventMode;
+  readonly reason: EventReason;
+  readonly actorState: ActorState;
+  readonly actor: Actor;
+  readonly packageManager: number;
+  readonly path: PathName;
+  readonly protectedPath?: PathName;
+  readonly newPath?: PathName;
+  /** `device:inode`, '' when not known. */
+  readonly identity: string;
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly status?: FileStatus;
+  readonly before?: FileStatus;
+  readonly count: bigint;
+  /** By kind; of a `closed_write`, 1: a truncate(2), which nobody closes. */
+  readonly detail: number;
+}
+
+export function hasFlag(event: { readonly flags: number }, flag: keyof typeof eventFlags): boolean {
+  return (event.flags & eventFlags[flag]) !== 0;
+}
+
+/** As far as a look at the file tells: same size and time. */
+export function sameContent(a: FileStatus, b: FileStatus): boolean {
+  return a.size === b.size && a.mtimeNs === b.mtimeNs;
+}
+
+export function sameOwnerAndMode(a: FileStatus, b: FileStatus): boolean {
+  return a.mode === b.mode && a.uid === b.uid && a.gid === b.gid;
+}
+
+export function readEvent(batch: EventBatch): KernelEvent {
+  const { dev, ino, flags, kind } = batch;
+  const protectedPath = readPath(batch, 'protected_path');
+  const newPath = readPath(batch, 'new_path');
+  const fileMode = batch.fileMode;
+  return {
+    kind,
+    flags,
+    timeNs: batch.timeNs,
+    rulesetVersion: batch.rulesetVersion,
+    ruleIndex: batch.ruleIndex,
+    operation: batch.operation,
+    change: batch.change,
+    outcome: batch.outcome,
+    verdict: batch.verdict,
+    mode: batch.mode,
+    reason: batch.reason,
+    actorState: batch.actorState,
+    actor: readActor(batch),
+    packageManager: batch.packageManager,
+    path: readPath(batch, 'path') ?? { text: '' },
+    ...(protectedPath && { protectedPath }),
+    ...(newPath && { newPath }),
+    identity: ino === 0n ? '' : `${dev}:${ino}`,
+    dev,
+    ino,
+    ...(fileMode !== 0 && {
+      status: {
+        size: batch.size,
+        mtimeNs: batch.mtimeNs,
+        mode: fileMode,
+        uid: batch.fileUid,
+        gid: batch.fileGid,
+      },
+    }),
+    ...(batch.beforeKnown && {
+      before: {
+        size: batch.beforeSize,
+        mtimeNs: batch.beforeMtimeNs,
+        mode: batch.beforeMode,
+        uid: batch.beforeUid,
+        gid: batch.beforeGid,
+      },
+    }),
+    count: batch.count,
+    detail: batch.detail,
+  };
+}
+
+function readPath(batch: EventBatch, name: EventString): PathName | undefined {
+  const bytes = batch.bytes(name);
+  if (bytes.length === 0) return undefined;
+  const text = bytes.toString('utf8');
+  // Only a text with the replacement character can have lost something; a name may hold it honestly, too.
+  if (!text.includes('\ufffd') || bytes.equals(Buffer.from(text))) return { text };
+  return { text, bytes: Buffer.from(bytes) };
+}
+
+function readActor(batch: EventBatch): Actor {
+  const { pid } = batch;
+  const proven = batch.actorState === 'known' || batch.kind === 'open' || batch.has('judged');
+  const exe = proven ? batch.exeText : '';
+  // Without its executable nothing else of a process is told: it may be another one's by now.
+  if (exe === '') return { pid };
+  const { processStartNs, cgroupText, ancestors, args } = batch;
+  return {
+    pid,
+    parentPid: batch.parentPid,
+    exe,
+    uid: batch.euid,
+    realUid: batch.ruid,
+    ...(processStartNs !== 0n && { startNs: processStartNs }),
+    ...(cgroupText !== '' && { cgroup: cgroupText }),
+    ...(ancestors.length > 0 && { ancestors }),
+    ...(args.length > 0 && { args }),
+  };
+}

@@ -1,0 +1,101 @@
+import type { RuleInfo } from '../policy/compile.ts';
+import type { Mode } from '../policy/ruleset.ts';
+import {
+  type Actor,
+  type FileStatus,
+  hasFlag,
+  type KernelEvent,
+  type PathName,
+} from './kernel-event.ts';
+import { type FileEvent, type Reason, type RecordOperation, SEVERITY } from './names.ts';
+
+/** Something that happened to a covered file, understood; a record is made of one or of several equal ones. */
+export interface Occurrence {
+  readonly event: FileEvent;
+  readonly severity: number;
+  readonly timeNs: bigint;
+  readonly rule: RuleInfo;
+  readonly mode: Mode;
+  readonly operation: RecordOperation;
+  readonly verdict: 'allow' | 'deny';
+  readonly reason?: Reason;
+  readonly path: PathName;
+  readonly protectedPath?: PathName;
+  readonly newPath?: PathName;
+  readonly replaced?: boolean;
+  readonly fileCount?: number;
+  readonly inode?: string;
+  readonly status?: FileStatus;
+  readonly actor: Actor;
+  readonly packageManager?: string;
+  readonly sha256?: string;
+  readonly sha256Before?: string;
+  /** What it led to, where changes that look the same are not: another owner, the other direction. */
+  readonly effect: string;
+}
+
+/** Equal occurrences of one window, as one record tells them. */
+export interface Folded {
+  /** The last of them. */
+  readonly occurrence: Occurrence;
+  readonly count: number;
+  readonly firstNs: bigint;
+  readonly lastNs: bigint;
+}
+
+/** What a rule had to tell beyond its `max_records`. */
+export interface Rest {
+  readonly event: FileEvent;
+  readonly severity: number;
+  readonly rule: RuleInfo;
+  readonly mode: Mode;
+  readonly verdict: 'allow' | 'deny';
+  readonly count: number;
+  readonly firstNs: bigint;
+  readonly lastNs: bigint;
+}
+
+export function occurrenceOf(
+  event: KernelEvent,
+  rule: RuleInfo,
+  name: FileEvent,
+  operation: RecordOperation,
+  packageManager?: string,
+): Occurrence {
+  const { path, protectedPath, newPath, status, reason } = event;
+  const ofDirectory = event.change === 'directory_moved' || event.change === 'directory_deleted';
+  return {
+    event: name,
+    severity: severityOf(name, event, rule),
+    timeNs: event.timeNs,
+    rule,
+    mode: event.mode === 'none' ? rule.mode : event.mode,
+    operation,
+    verdict: event.verdict === 'deny' ? 'deny' : 'allow',
+    ...(reason !== 'none' && { reason }),
+    path,
+    ...(protectedPath && protectedPath.text !== path.text && { protectedPath }),
+    ...(newPath && { newPath }),
+    ...(hasFlag(event, 'replaced') && { replaced: true }),
+    ...(ofDirectory && { fileCount: Number(event.count) }),
+    ...(event.ino !== 0n && { inode: String(event.ino) }),
+    ...(status && { status }),
+    actor: event.actor,
+    ...(packageManager !== undefined && name === 'modified' && { packageManager }),
+    effect: effectOf(event),
+  };
+}
+
+function effectOf({ change, flags, status }: KernelEvent): string {
+  if (change === 'renamed') return String(flags);
+  if (change !== 'attributes' || status === undefined) return '';
+  return `${status.mode} ${status.uid} ${status.gid}`;
+}
+
+/** Contract section 5; a rule's own severity is for what it denies or would deny. */
+function severityOf(name: FileEvent, event: KernelEvent, rule: RuleInfo): number {
+  if (name === 'accessed' || name === 'modified') return SEVERITY.info;
+  if (rule.severity !== undefined) return SEVERITY[rule.severity];
+  const ungated = event.kind === 'change' && event.mode === 'protect';
+  return name === 'violated' && ungated ? SEVERITY.error : SEVERITY.warn;
+}

@@ -1,0 +1,133 @@
+import {
+  type Client,
+  type ClientUnaryCall,
+  credentials,
+  makeGenericClientConstructor,
+  Metadata,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import type { ExportSettings, Signal } from './export-settings.ts';
+import { retryDelayMs } from './retry-info.ts';
+import type { SendResult, Transport } from './transport.ts';
+
+const SERVICE: Readonly<Record<Signal, string>> = {
+  logs: 'opentelemetry.proto.collector.logs.v1.LogsService',
+  metrics: 'opentelemetry.proto.collector.metrics.v1.MetricsService',
+};
+/** OTLP specification: retryable whatever comes with them. RESOURCE_EXHAUSTED is only with a RetryInfo. */
+const RETRYABLE: ReadonlySet<number> = new Set([
+  status.CANCELLED,
+  status.DEADLINE_EXCEEDED,
+  status.ABORTED,
+  status.OUT_OF_RANGE,
+  status.UNAVAILABLE,
+  status.DATA_LOSS,
+]);
+const GRPC_GZIP = 2;
+/** After so many deadlines in a row the connection is taken for dead, which grpc-js itself may not notice. */
+const DEADLINES_BEFORE_RECONNECT = 5;
+
+interface LogsOrMetricsClient extends Client {
+  export(
+    request: Buffer,
+    metadata: Metadata,
+    options: { deadline: number },
+    callback: (error: ServiceError | null, response?: Buffer) => void,
+  ): ClientUnaryCall;
+}
+
+const asIs = (bytes: Buffer): Buffer => bytes;
+
+export class GrpcTransport implements Transport {
+  readonly #settings: ExportSettings;
+  readonly #signal: Signal;
+  readonly #metadata = new Metadata();
+  #client: LogsOrMetricsClient | undefined;
+  readonly #calls = new Set<ClientUnaryCall>();
+  #deadlines = 0;
+
+  constructor(signal: Signal, settings: ExportSettings) {
+    this.#signal = signal;
+    this.#settings = settings;
+    for (const [name, value] of Object.entries(settings.headers)) this.#metadata.set(name, value);
+  }
+
+  send(request: Uint8Array): Promise<SendResult> {
+    this.#client ??= this.#connect();
+    const client = this.#client;
+    const body = Buffer.from(request.buffer, request.byteOffset, request.byteLength);
+    const deadline = Date.now() + this.#settings.timeoutMs;
+    return new Promise((resolve) => {
+      const call = client.export(body, this.#metadata, { deadline }, (error, response) => {
+        this.#calls.delete(call);
+        if (error === null) {
+          this.#deadlines = 0;
+          resolve({ kind: 'success', response: response ?? Buffer.alloc(0) });
+          return;
+        }
+        if (error.code === status.DEADLINE_EXCEEDED) this.#noteDeadline();
+        resolve(resultOf(error));
+      });
+      this.#calls.add(call);
+    });
+  }
+
+  /** Cuts off what is in flight. */
+  close(): void {
+    for (const call of this.#calls) call.cancel();
+    this.#client?.close();
+    this.#client = undefined;
+  }
+
+  #noteDeadline(): void {
+    this.#deadlines += 1;
+    if (this.#deadlines < DEADLINES_BEFORE_RECONNECT) return;
+    this.#deadlines = 0;
+    this.close();
+  }
+
+  #connect(): LogsOrMetricsClient {
+    const { url, tls, compression } = this.#settings;
+    const Service = makeGenericClientConstructor(
+      {
+        export: {
+          path: `/${SERVICE[this.#signal]}/Export`,
+          requestStream: false,
+          responseStream: false,
+          requestSerialize: asIs,
+          requestDeserialize: asIs,
+          responseSerialize: asIs,
+          responseDeserialize: asIs,
+        },
+      },
+      'Export',
+    );
+    const channel = tls
+      ? credentials.createSsl(tls.ca ?? null, tls.key ?? null, tls.cert ?? null)
+      : credentials.createInsecure();
+    const client = new Service(targetOf(url), channel, {
+      'grpc.default_compression_algorithm': compression === 'gzip' ? GRPC_GZIP : 0,
+      'grpc.primary_user_agent': 'fileward',
+      // A collector that was away is found again within seconds, not minutes.
+      'grpc.max_reconnect_backoff_ms': 5000,
+    });
+    return client as unknown as LogsOrMetricsClient;
+  }
+}
+
+function targetOf(url: string): string {
+  if (url.startsWith('unix:')) return url;
+  const { protocol, hostname, port } = new URL(url);
+  return `${hostname}:${port || (protocol === 'https:' ? '443' : '80')}`;
+}
+
+function resultOf(error: ServiceError): SendResult {
+  const reason = `grpc ${status[error.code] ?? error.code}: ${error.details}`;
+  const afterMs = retryDelayMs(error.metadata?.get('grpc-status-details-bin')[0]);
+  const retryable =
+    RETRYABLE.has(error.code) ||
+    (error.code === status.RESOURCE_EXHAUSTED && afterMs !== undefined);
+  if (retryable) return { kind: 'retryable', reason, ...(afterMs !== undefined && { afterMs }) };
+  return { kind: 'refused', reason, tooLarge: error.code === status.RESOURCE_EXHAUSTED };
+}
