@@ -120,10 +120,11 @@ void CoverageCore::Handle(const Noted& noted) {
     apps_changed_ = apps_.ContentChanged(noted.event.object_handle, closed) || apps_changed_;
   }
   changes_.Handle(noted);
+  // At once: the events behind this one are about names that the change has given or taken.
+  if (resolution_change_) ResolveAgain();
 }
 
 void CoverageCore::AfterEvents() {
-  if (resolution_change_) ResolveAgain();
   if (apps_changed_) SendApps();
   table_.Close();  // a kept fd would hold its mount busy
 }
@@ -134,77 +135,6 @@ void CoverageCore::SendApps() {
   const auto apps = apps_.Snapshot();
   facts_.SetApps(apps);
   decision_thread_.updates().Send(AppsChanged{apps});
-}
-
-// A link on the way of a pattern changed: the same rules, resolved as the disk is now.
-void CoverageCore::ResolveAgain() {
-  const auto [path, source] = *std::exchange(resolution_change_, std::nullopt);
-  auto made = Plan::Make(ruleset_json_, has_rename_event_);
-  if (!made.ok()) return;  // it could be parsed before
-  const StableNames stable = NamesInVolumes();
-  const size_t objects_before = table_.object_count();
-  const bool was_link = plan_->WasLink(path);
-  const bool volume = path.ends_with("/..data");
-  auto plan = std::make_unique<Plan>(std::move(*made));
-  apps_.Recheck(*plan, facts_, source);
-  Cover(std::move(plan), Walk::kFull);
-  report_stale_ = true;
-  WriteVolumeChanges(stable, source);
-  if (volume || !was_link) return;
-  // One record for the tree that the name now stands for.
-  Fact fact;
-  fact.change = Change::kDirectoryMoved;
-  fact.flags = EventFlag::kDirectory | EventFlag::kReplaced;
-  fact.path = path;
-  const std::string real = ResolveLinks(path).real;
-  table_.ForEachObject([&](CoveredObject& object) {
-    for (const CoveredObject::Name& at : object.names) {
-      const KnownName& known = at.directory->files.at(at.name);
-      if (!IsAtOrBelow(known.covered_path, real)) continue;
-      ++fact.count;
-      const bool counted =
-          std::any_of(fact.names.begin(), fact.names.end(),
-                      [&](const CoveredBy& by) { return by.rules == known.rules; });
-      if (!counted) fact.names.push_back({known.covered_path, known.rules});
-    }
-  });
-  if (fact.count > 0 || objects_before != table_.object_count()) facts_.Write(fact, source);
-}
-
-CoverageCore::StableNames CoverageCore::NamesInVolumes() {
-  StableNames names;
-  table_.ForEachObject([&](CoveredObject& object) {
-    for (const CoveredObject::Name& at : object.names) {
-      const KnownName& known = at.directory->files.at(at.name);
-      if (known.covered_path != table_.PathOf(*at.directory, at.name)) {
-        names[known.covered_path] = {known.rules, object.status};
-      }
-    }
-  });
-  return names;
-}
-
-// What a swap of `..data` put in place, by stable names.
-void CoverageCore::WriteVolumeChanges(const StableNames& before, const Source& source) {
-  Findings findings;
-  const StableNames after = NamesInVolumes();
-  for (const auto& [path, now] : after) {
-    const auto was = before.find(path);
-    if (was == before.end()) {
-      findings.push_back(
-          {Finding::Kind::kAppeared, path, now.first, std::nullopt, now.second, false});
-    } else if (!was->second.second.SameFile(now.second)) {
-      findings.push_back(
-          {Finding::Kind::kReplaced, path, now.first, was->second.second, now.second, false});
-    }
-  }
-  for (const auto& [path, was] : before) {
-    if (!after.contains(path)) {
-      findings.push_back(
-          {Finding::Kind::kVanished, path, was.first, was.second, std::nullopt, true});
-    }
-  }
-  changes_.WriteFindings(findings, source);
 }
 
 void CoverageCore::NoteLost(Failure reason, uint64_t since_ns) {

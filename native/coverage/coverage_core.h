@@ -73,6 +73,7 @@ class CoverageCore {
   void Swap(std::shared_ptr<const Ruleset> ruleset);
   void Unmute(const std::unordered_set<FileIdentity>& known_before);
   void ResolveAgain();
+  void SwapVolume(const std::string& directory_path, const Source& source);
   StableNames NamesInVolumes();
   void WriteVolumeChanges(const StableNames& before, const Source& source);
   void SendApps();

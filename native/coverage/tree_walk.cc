@@ -111,6 +111,11 @@ void TreeWalk::WalkFrom(Directory& directory, Findings* findings) {
   Visit(directory, fd, path, 0, findings);
 }
 
+void TreeWalk::WalkAgain(Directory& directory) {
+  ++generation_;
+  WalkFrom(directory, nullptr);
+}
+
 void TreeWalk::Visit(Directory& directory, const UniqueFd& fd, const std::string& path,
                      uint32_t depth, Findings* findings) {
   const DirectoryNeeds needs = plan_->NeedsOf(path);

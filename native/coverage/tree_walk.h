@@ -53,6 +53,8 @@ class TreeWalk {
   void WalkAll(Findings* findings);
   // One directory and what is below it, as far as the plan covers it.
   void WalkFrom(Directory& directory, Findings* findings);
+  // The same, of a directory that was walked before.
+  void WalkAgain(Directory& directory);
   // After WalkAll: forgets names, then directories that it did not see, and takes surplus marks
   // back.
   void ForgetUnseenNames(Findings* findings);
