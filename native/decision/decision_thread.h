@@ -44,7 +44,8 @@ class DecisionThread {
   DecisionThread(const DecisionThread&) = delete;
   DecisionThread& operator=(const DecisionThread&) = delete;
 
-  // Allows what is outstanding, ends both threads. Idempotent. Close the group after it.
+  // Allows what is outstanding and ends the decision thread. Idempotent. The watchdog ends with the
+  // object, which must be destroyed before the group.
   void Stop();
 
   ObjectUpdates& updates();
