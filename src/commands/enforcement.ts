@@ -18,7 +18,7 @@ const GATED: readonly (readonly [string, string])[] = [
 /** Changes that no kernel interface asks about. */
 const UNGATED: readonly (readonly [string, string])[] = [
   ['rename, delete, hard link', 'reported with the process that did it'],
-  ['chmod, chown, utimes, xattr', 'reported where they really changed'],
+  ['chmod, chown, utimes', 'reported where they really changed'],
   ['truncate(2) by path', 'reported'],
   ['write through a descriptor opened earlier', 'reported, reason descriptor_not_judged'],
 ];
@@ -26,6 +26,7 @@ const UNGATED: readonly (readonly [string, string])[] = [
 /** Nothing tells about these. */
 const UNSEEN: readonly (readonly [string, string])[] = [
   ['stat, readlink, listing a directory', 'no data of the file is read'],
+  ['extended attributes and ACLs', 'unless they change mode or owner'],
   ['writes to the raw block device', 'below the file system'],
 ];
 
