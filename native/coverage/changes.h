@@ -93,9 +93,8 @@ class Changes {
   std::optional<FileStatus> Current(const CoveredObject& object) const;
   std::string ReachedBy(const Noted& noted, const CoveredObject& object, Directory* directory,
                         const std::string& name) const;
-  void Written(CoveredObject& object, const std::string& path, bool closed, const Source& source);
-  enum class Close { kOnly, kWritten, kTruncated /* truncate(2): nobody had it open */ };
-  void Closed(CoveredObject& object, const std::string& path, Close how, const Source& source);
+  void Written(CoveredObject& object, const std::string& path, const Source& source);
+  void Closed(CoveredObject& object, const std::string& path, bool written, const Source& source);
   void Attributes(CoveredObject& object, const std::string& path, const Source& source);
   void MovedFileEvent(CoveredObject& object, uint64_t mask, const Source& source);
 

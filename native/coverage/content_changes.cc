@@ -16,7 +16,8 @@ namespace {
 constexpr uint64_t kContentBits = FAN_MODIFY | FAN_CLOSE_WRITE | FAN_ATTRIB;
 constexpr uint64_t kAccessBits = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_NOWRITE | FAN_CLOSE_WRITE;
 constexpr uint64_t kSelfBits = FAN_MOVE_SELF | FAN_DELETE_SELF;
-constexpr uint64_t kTellWrittenAgainNs = 1'000'000'000;
+// Less than records wait for a close: a truncate(2) has none.
+constexpr uint64_t kTellWrittenAgainNs = 200'000'000;
 // A little more than the 10 s after which an unclosed write becomes a record.
 constexpr uint64_t kSettleWrittenNs = 11'000'000'000;
 // How long a link's own event may lag behind the new count of links.
@@ -86,15 +87,13 @@ void Changes::Content(const Noted& noted, Directory* directory, const std::strin
   if ((mask & FAN_ATTRIB) != 0) Attributes(*object, path, source);
   object = table_.FindObject(identity);
   if (object == nullptr) return;
-  if ((mask & FAN_MODIFY) != 0) Written(*object, path, (mask & FAN_CLOSE_WRITE) != 0, source);
-  if ((mask & FAN_CLOSE_WRITE) != 0)
-    Closed(*object, path, (mask & FAN_MODIFY) != 0 ? Close::kWritten : Close::kOnly, source);
+  if ((mask & FAN_MODIFY) != 0) Written(*object, path, source);
+  if ((mask & FAN_CLOSE_WRITE) != 0) Closed(*object, path, (mask & FAN_MODIFY) != 0, source);
   if ((mask & kAccessBits) != 0)
     access_.Handle(mask, noted.event.pid, NamesOf(*object), path, object->status, source);
 }
 
-void Changes::Written(CoveredObject& object, const std::string& path, bool closed,
-                      const Source& source) {
+void Changes::Written(CoveredObject& object, const std::string& path, const Source& source) {
   const uint64_t now_ns = MonotonicNs();
   const int32_t pid = source.actor == nullptr ? 0 : source.actor->process.pid;
   const bool told = object.written_since_ns != 0 && object.written_pid == pid &&
@@ -114,24 +113,17 @@ void Changes::Written(CoveredObject& object, const std::string& path, bool close
   fact.after = Current(object);
   fact.judged = judged_.Find(object.status.identity, pid);
   facts_.Write(fact, source);
-  if (closed || fact.judged || pid == 0) return;
-  // truncate(2) changes a file that nobody has open: no close will follow.
-  for (const int flags : OpenFlagsOf(pid, object.status.identity)) {
-    if ((flags & O_ACCMODE) != O_RDONLY) return;
-  }
-  Closed(object, path, Close::kTruncated, source);
 }
 
-void Changes::Closed(CoveredObject& object, const std::string& path, Close how,
+void Changes::Closed(CoveredObject& object, const std::string& path, bool written,
                      const Source& source) {
   Fact fact;
   fact.change = Change::kClosedWrite;
-  fact.by_truncate = how == Close::kTruncated;
   fact.before = object.status;
   fact.after = Current(object);
   // Of a file that is gone by now nothing can be compared: it changed if a write was seen.
   const bool differs = fact.after && !object.status.SameContent(*fact.after);
-  if (how == Close::kOnly && object.written_since_ns == 0 && !differs) return;
+  if (!written && object.written_since_ns == 0 && !differs) return;
   fact.names = NamesOf(object);
   fact.path = path;
   if (source.actor != nullptr)

@@ -123,7 +123,6 @@ Decision FactWriter::Write(const Fact& fact, const Source& source) {
   header.reason = ReasonOf(fact, decision, source);
   header.rule_index = decision.rule_index;
   header.count = fact.count;
-  header.detail = fact.by_truncate ? 1 : 0;
   header.flags = static_cast<uint16_t>(fact.flags | (decision.listed ? EventFlag::kListed : 0) |
                                        (fact.judged ? EventFlag::kJudged : 0) |
                                        (decision.changes_quiet ? EventFlag::kChangesQuiet : 0));

@@ -47,7 +47,6 @@ struct Fact {
   std::optional<JudgedOpen> judged;
   uint16_t flags = 0;
   uint64_t count = 0;
-  bool by_truncate = false;  // kClosedWrite: nobody had it open
 };
 
 class FactWriter {

@@ -132,7 +132,7 @@ struct EventHeader {
   uint32_t before_mode = 0;
   uint32_t before_uid = 0;
   uint32_t before_gid = 0;
-  uint32_t detail = 0;  // errno, failure reason index, 1 for a close by truncate(2)
+  uint32_t detail = 0;  // errno, failure reason index, ...
   int32_t pid = 0;      // thread group
   int32_t tid = 0;
   int32_t ppid = 0;

@@ -53,7 +53,6 @@ export class PendingWrite {
   close(event: KernelEvent, processes: ProcessFiles): boolean {
     this.#last = event;
     this.closed = true;
-    this.truncated ||= event.detail === 1;
     this.#writers.delete(event.actor.pid);
     for (const pid of this.#writers) {
       if (!processes.isAlive(pid)) this.#writers.delete(pid);

@@ -308,8 +308,6 @@ describe('a process with a native session', { timeout: 60_000 }, () => {
     const { stdout } = await run('setpriv', [
       '--bounding-set=-all',
       '--inh-caps=-all',
-      '--reuid=65534',
-      '--clear-groups',
       process.execPath,
       ...node,
       importLine + script,

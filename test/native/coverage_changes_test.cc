@@ -40,9 +40,9 @@ TEST_F(CoverageChanges, TruncateCallNeedsNoClose) {
   const std::string path = Write(dir_ + "/file", "old content");
   Apply(Rules({Rule("watch", "monitor", kWrite)}));
   ASSERT_EQ(Perl("truncate('" + path + "', 0); sleep 1;"), 0);
-  const SeenFact closed = Await(Change::kClosedWrite, path);
-  EXPECT_EQ(closed.header.size, 0U);
-  EXPECT_EQ(closed.header.before_size, 11U);
+  const SeenFact written = Await(Change::kWritten, path);
+  EXPECT_EQ(written.header.size, 0U);
+  EXPECT_EQ(written.header.before_size, 11U);
 }
 
 TEST_F(CoverageChanges, ChmodIsToldOnlyWhereItChangedSomething) {

@@ -94,12 +94,6 @@ describe('a write', () => {
     assert.deepEqual(test.told(), ['modified truncate /srv/data/a']);
   });
 
-  it('is a truncate when the native core says that it was truncate(2)', () => {
-    const test = noHash();
-    test.accept(written(4n), closed(4n, { fields: { detail: 1 } }));
-    assert.deepEqual(test.told(), ['modified truncate /srv/data/a']);
-  });
-
   it('names the strictest of its writers and tells the violation of each other', () => {
     const test = noHash();
     const descriptor: EventWords = {
