@@ -87,6 +87,8 @@ describe('a denied write', () => {
     const name = scratch.path('tree', 'new');
     assert.notEqual((await shell(`echo content > ${name}`)).code, 0);
     assert.equal(statSync(name).size, 0);
+    // The denial waits for the news of the creation, which comes by another way.
+    await agent.record({ path: name });
     await agent.settle();
     assert.deepEqual(told(agent, name), ['denied write empty_file_left 17']);
   });
