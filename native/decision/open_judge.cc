@@ -14,6 +14,9 @@
 namespace fileward {
 namespace {
 
+// A file older than this was not created by the open that is judged now.
+constexpr uint64_t kNewFileNs = 2'000'000'000;
+
 constexpr size_t kMaxJudgedExecs = 4096;
 
 uint64_t Nanoseconds(const statx_timestamp& time) {
@@ -195,7 +198,11 @@ void OpenJudge::Look(PendingOpen& open, Watchdog& watchdog, bool last_look) {
     return;
   }
   Judge(open, names, wanted, last_look);
-  open.creat_fresh = open.intent.creates && found.object == nullptr && open.file.size == 0;
+  // Coverage may have heard of the creation before us, so a file that is in the table can be new
+  // all the same.
+  const bool is_new =
+      found.object == nullptr || open.file.birth_ns + kNewFileNs > open.read_real_ns;
+  open.creat_fresh = open.intent.creates && is_new && open.file.size == 0;
 }
 
 void OpenJudge::Judge(PendingOpen& open, std::span<const CoveredName> names, Operations wanted,
