@@ -66,8 +66,6 @@ export interface KernelEvent {
   readonly status?: FileStatus;
   readonly before?: FileStatus;
   readonly count: bigint;
-  /** By kind; of a `closed_write`, 1: a truncate(2), which nobody closes. */
-  readonly detail: number;
 }
 
 export function hasFlag(event: { readonly flags: number }, flag: keyof typeof eventFlags): boolean {
@@ -128,7 +126,6 @@ export function readEvent(batch: EventBatch): KernelEvent {
       },
     }),
     count: batch.count,
-    detail: batch.detail,
   };
 }
 
