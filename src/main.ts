@@ -124,6 +124,40 @@ function addPolicyCommands(program: Command, run: Run): void {
       run(import('./commands/test.ts').then((it) => it.test(files, options))),
     );
   program
+    .command('replay')
+    .description('recorded events against another configuration: the verdicts that would change')
+    .argument('<records...>', "NDJSON of ours or a collector's OTLP/JSON lines; - is stdin")
+    .addOption(configOption())
+    .option('--fail-on-deny', 'status 1 when something would be denied that was not')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        'fileward replay records.ndjson -c protect.yaml',
+        'fileward replay /var/lib/otelcol/fileward-*.jsonl -c protect.yaml --fail-on-deny',
+      ),
+    )
+    .action((records, options) =>
+      run(import('./commands/replay.ts').then(({ replay }) => replay(records, options))),
+    );
+  program
+    .command('import')
+    .description('make a configuration of what another program uses')
+    .addHelpText('after', examples('fileward import neuvector rules.yaml'))
+    .command('neuvector')
+    .description("file rules of NeuVector's NvSecurityRule and NvClusterSecurityRule, on stdout")
+    .argument('<file...>', 'YAML or JSON, as kubectl or NeuVector exports it; - is stdin')
+    .addHelpText(
+      'after',
+      examples(
+        'fileward import neuvector rules.yaml > fileward.config.yaml',
+        'kubectl get nvsecurityrules,nvclustersecurityrules -A -o yaml | fileward import neuvector -',
+      ),
+    )
+    .action((files) =>
+      run(import('./commands/import-neuvector.ts').then((it) => it.importNeuvector(files))),
+    );
+  program
     .command('doctor')
     .description('privileges, kernel features, and what is enforced, detected or neither here')
     .addOption(jsonOption())

@@ -13,12 +13,14 @@ import {
   LineCounter,
   type Node,
   type Pair,
+  parseAllDocuments,
   parseDocument,
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml';
 import type { Position } from '../policy/document.ts';
 import type { ProblemList } from './problem.ts';
+import { jsonSyntax, syntaxMessage } from './syntax-message.ts';
 
 /** Aliases may repeat a part many times; beyond this the file is a bomb, not a policy. */
 const maxValues = 2_000_000;
@@ -107,20 +109,36 @@ export function parseSource(
 ): SourceFile | undefined {
   const lines = new LineCounter();
   const source = new SourceFile(file, undefined, lines);
-  const document = parseTree(text, lines, source, problems);
+  const document = parseTree(() => parseDocument(text, treeOptions(lines)), source, problems);
   if (document === undefined) return undefined;
-  const isJson = file.endsWith('.json');
-  if (isJson && !checkJson(text, source, problems)) return undefined;
-  // A key that is given twice leaves the rest readable: its problems are told at once as well.
-  if (!reportSyntax(document, text, source, problems, isJson)) return undefined;
-  const before = problems.errors.length;
-  source.value = new Builder(source, problems).build(document.contents, 0);
-  return problems.errors.length > before ? undefined : source;
+  if (isJson(file) && !checkJson(text, source, problems)) return undefined;
+  return readTree(document, text, source, problems) ? source : undefined;
 }
 
-function parseTree(text: string, lines: LineCounter, source: SourceFile, problems: ProblemList) {
+/** Parses a stream of YAML documents (or JSON, strictly), each as a source; those that hold nothing are left out. */
+export function parseSources(file: string, text: string, problems: ProblemList): SourceFile[] {
+  const lines = new LineCounter();
+  const start = new SourceFile(file, undefined, lines);
+  const trees = parseTree(() => parseAllDocuments(text, treeOptions(lines)), start, problems);
+  if (trees === undefined) return [];
+  if (isJson(file) && !checkJson(text, start, problems)) return [];
+  return [...trees].flatMap((tree) => {
+    const source = new SourceFile(file, undefined, lines);
+    return readTree(tree, text, source, problems) && source.value !== null ? [source] : [];
+  });
+}
+
+function isJson(file: string): boolean {
+  return file.endsWith('.json');
+}
+
+function treeOptions(lineCounter: LineCounter) {
+  return { lineCounter, prettyErrors: false, merge: true } as const;
+}
+
+function parseTree<T>(parse: () => T, source: SourceFile, problems: ProblemList): T | undefined {
   try {
-    return parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
+    return parse();
   } catch (error) {
     // The parser recurses: a file of nothing but brackets ends its stack.
     if (!(error instanceof RangeError)) throw error;
@@ -129,20 +147,34 @@ function parseTree(text: string, lines: LineCounter, source: SourceFile, problem
   }
 }
 
+/** False when there is no usable value. */
+function readTree(
+  document: Document.Parsed,
+  text: string,
+  source: SourceFile,
+  problems: ProblemList,
+): boolean {
+  // A key that is given twice leaves the rest readable: its problems are told at once as well.
+  if (!reportSyntax(document, text, source, problems)) return false;
+  const before = problems.errors.length;
+  source.value = new Builder(source, problems).build(document.contents, 0);
+  return problems.errors.length === before;
+}
+
 /** False when the tree can't be trusted. */
 function reportSyntax(
   { errors, warnings }: Document.Parsed,
   text: string,
   source: SourceFile,
   problems: ProblemList,
-  isJson: boolean,
 ): boolean {
+  const strict = isJson(source.file);
   const places = new Set<number>();
   let readable = true;
   for (const { code, message, pos } of [...errors, ...warnings]) {
     const isDuplicate = code === 'DUPLICATE_KEY';
     // JSON was parsed strictly, which tells all but this.
-    if (isJson && !isDuplicate) continue;
+    if (strict && !isDuplicate) continue;
     readable &&= isDuplicate;
     // What follows at the same place is a consequence.
     if (places.has(pos[0])) continue;
@@ -158,40 +190,10 @@ function checkJson(text: string, source: SourceFile, problems: ProblemList): boo
     JSON.parse(text);
     return true;
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    const offset = /at position (\d+)/.exec(message)?.[1];
-    const at = offset === undefined ? text.trimEnd().length : Number(offset);
-    const what = message.replace(/ in JSON at position.*$/s, '').replace(/, \.*".*$/s, '');
-    problems.error(source.at(at), `not JSON: ${lowerFirst(what)}`);
+    const { message, offset = text.trimEnd().length } = jsonSyntax(error);
+    problems.error(source.at(offset), message);
     return false;
   }
-}
-
-function syntaxMessage(code: string, message: string, from: string): string {
-  switch (code) {
-    case 'DUPLICATE_KEY':
-      return `key '${/[\w.-]+/.exec(from)?.[0]}' is given twice in the same map`;
-    case 'MULTIPLE_DOCS':
-      return "a second document begins here; remove the '---'";
-    case 'TAB_AS_INDENT':
-      return 'a tab can not indent YAML; use spaces';
-    case 'TAG_RESOLVE_FAILED':
-      return `tag '${/^\S*/.exec(from)?.[0]}' is not known here; remove it`;
-    case 'BAD_INDENT':
-    case 'MISSING_CHAR': {
-      const [, missing] =
-        /(?:end with a |Expected .* to end with |closing )"?([\]}'"])/.exec(message) ?? [];
-      return missing === undefined
-        ? lowerFirst(message)
-        : `a closing ${missing} is missing before this`;
-    }
-    default:
-      return lowerFirst(message.replace(/\s+/g, ' '));
-  }
-}
-
-function lowerFirst(message: string): string {
-  return /^[A-Z][a-z]/.test(message) ? message.charAt(0).toLowerCase() + message.slice(1) : message;
 }
 
 /** Makes values of the tree; an alias is the very value of its anchor. */

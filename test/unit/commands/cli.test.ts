@@ -46,6 +46,8 @@ const commands = [
   'check',
   'explain',
   'test',
+  'replay',
+  'import',
   'doctor',
   'status',
   'tail',
@@ -95,6 +97,10 @@ describe('bad usage is status 2 and says what is wrong', () => {
     [['test', '--format', 'html'], /text, json, junit/],
     [['init', '--mode', 'off'], /discover, monitor, protect/],
     [['run', '-c', '/nonexistent.yaml'], /nonexistent/],
+    [['replay'], /records/],
+    [['import'], /neuvector/],
+    [['import', 'neuvector'], /file/],
+    [['import', 'falco', 'x'], /falco/],
   ];
   for (const [args, message] of cases) {
     it(args.join(' ') || '(nothing)', () => {
