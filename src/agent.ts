@@ -5,6 +5,7 @@
  * never pass through here.
  */
 // Long because it is the one place that knows every part.
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { type LoadResult, loadConfiguration } from './config/load.ts';
@@ -12,6 +13,7 @@ import { formatProblem } from './config/problem.ts';
 import { appKind, thisMachine } from './config/machine.ts';
 import { type ConfigurationWatch, watchConfiguration } from './config/watch.ts';
 import { Failure, messageOf } from './control/failure.ts';
+import { AliveFile } from './control/alive.ts';
 import { CoverageKeeper } from './control/coverage-keeper.ts';
 import { ModeLimits } from './control/mode-limits.ts';
 import { Operator } from './control/operator.ts';
@@ -28,7 +30,11 @@ import { type EventSession, openEventSession } from './native/session.ts';
 import { type CompiledPolicy, compile } from './policy/compile.ts';
 import type { Configuration, TelemetryConfiguration } from './policy/document.ts';
 import { type AgentEvent, ATTRIBUTE } from './records/names.ts';
-import { baselineFiles } from './records/baseline.ts';
+import { systemClock, timeSpan } from './records/clock.ts';
+import type { Plan } from './records/known-files-messages.ts';
+import { KnownFiles } from './records/known-files.ts';
+import { Ledger, type Stage, stagesOf } from './records/ledger.ts';
+import type { Loss } from './records/loss.ts';
 import { Pipeline } from './records/pipeline.ts';
 import type { Attributes, FilewardRecord } from './records/record.ts';
 import { createTelemetry, type Telemetry } from './telemetry/exporter.ts';
@@ -61,6 +67,7 @@ interface Running {
 }
 
 const TICK_MS = 50;
+const LEDGER_MS = 10_000;
 /** Of the time that SIGTERM leaves, what the collector gets. */
 const FLUSH_MS = 3_000;
 
@@ -73,10 +80,12 @@ export class Agent {
   readonly #operator: Operator;
   readonly #started = new Date().toISOString();
   readonly #resource: Attributes;
-  /** Replaced when a reload changes where records go. */
-  #telemetry: Telemetry;
+  readonly #telemetry: Telemetry;
   readonly #pipeline: Pipeline;
   readonly #session: EventSession;
+  readonly #knownFiles: KnownFiles;
+  readonly #alive: AliveFile;
+  readonly #ledger: Ledger;
   readonly #server: ControlServer;
   readonly #cleanups: (() => void)[] = [];
   #running: Running | undefined;
@@ -158,6 +167,13 @@ export class Agent {
       followed_apps: this.#coverage.readFollowedApps(),
       collectArgs: configuration.records.commandArgs,
     });
+    this.#telemetry.metrics.useSession(() => this.#session.stats());
+    this.#alive = new AliveFile(state.path);
+    this.#knownFiles = this.#createKnownFiles();
+    this.#ledger = new Ledger({
+      stages: () => this.#stages(),
+      onUnaccounted: (stage, loss) => this.#tellUnaccounted(stage, loss),
+    });
   }
 
   /** @throws Failure 2 when a variable or a certificate can't be used. */
@@ -169,12 +185,17 @@ export class Agent {
         env,
         resource: this.#resource,
         version,
+        state: this.#state.path,
         enabled: exports,
         onLost: (loss) => this.#pipeline.lost(loss),
         onReachable: (problem) =>
           problem === undefined
             ? log.info('the collector takes records again')
             : log.warn({ problem }, 'the collector takes no records; they wait'),
+        onDisk: (problem) =>
+          problem === undefined
+            ? log.info('evidence is kept on disk again')
+            : log.error({ problem }, 'evidence cannot be kept on disk, only in memory'),
       });
     } catch (error) {
       throw new Failure(2, `telemetry: ${messageOf(error)}`);
@@ -214,8 +235,11 @@ export class Agent {
     const stats = this.#session.stats();
     this.#telemetry.metrics.useSession(() => stats);
     this.#session.close();
+    this.#ledger.check();
     await this.#pipeline.flush();
-    await this.#telemetry.shutdown(FLUSH_MS);
+    await this.#knownFiles.end();
+    await this.#telemetry.shutdown(FLUSH_MS, () => this.#pipeline.flush());
+    this.#alive.end();
     this.#server.close();
   }
 
@@ -224,6 +248,8 @@ export class Agent {
     const { configuration } = loaded;
     const timer = setInterval(() => this.#pipeline.tick(), TICK_MS);
     this.#cleanups.push(() => clearInterval(timer));
+    const ledgerTimer = setInterval(() => this.#ledger.check(), LEDGER_MS);
+    this.#cleanups.push(() => clearInterval(ledgerTimer));
     await this.#server.listen();
     this.#cleanups.push(this.#register(configuration.file));
     if (this.#limits.breakGlass) {
@@ -233,7 +259,9 @@ export class Agent {
         `Break glass: ${this.#limits.breakGlass}; every group acts as monitor`,
       );
     }
+    void this.#tellCrash();
     await this.#apply(loaded);
+    this.#knownFiles.start();
     this.#announce('start', loaded);
     this.#watchFiles(loaded.files);
     this.#cleanups.push(startWatchdog((state) => this.#native.sdNotify(state), env));
@@ -280,7 +308,7 @@ export class Agent {
         );
       }
     }
-    const telemetry = this.#telemetryFor(configuration);
+    const useTelemetrySettings = this.#prepareTelemetry(configuration);
     const policy = compile(configuration, this.#limits.cap);
     const version = ++this.#version;
     this.#pipeline.usePolicy(version, policy, configuration);
@@ -288,37 +316,69 @@ export class Agent {
     try {
       report = await this.#session.setRuleset(policy.json, version);
     } catch (error) {
-      if (telemetry !== this.#telemetry) void telemetry.shutdown(0);
+      this.#pipeline.dropPolicy(version);
       throw error;
     }
-    this.#useTelemetry(telemetry);
-    telemetry.metrics.usePolicy(version, policy, loaded.hash);
+    useTelemetrySettings();
+    this.#telemetry.metrics.usePolicy(version, policy, loaded.hash);
     this.#running = { loaded, policy, report, since: new Date().toISOString() };
     this.#rejected = [];
     this.#takeCoverage(report);
     this.#operator.schedule();
-    this.#learnBaseline(policy).catch((err: unknown) => {
-      log.warn({ err }, 'first changes will not know what was there before');
+  }
+
+  /** Checks what a reload says about telemetry. @returns what puts it in force */
+  #prepareTelemetry({ telemetry }: Configuration): () => void {
+    const running = this.#running?.loaded.configuration.telemetry;
+    if (!running || isDeepStrictEqual(running, telemetry)) return () => undefined;
+    try {
+      return this.#telemetry.prepare(telemetry);
+    } catch (error) {
+      throw new Failure(2, `telemetry: ${messageOf(error)}`);
+    }
+  }
+
+  #createKnownFiles(): KnownFiles {
+    const { log } = this.#options;
+    return new KnownFiles({
+      file: join(this.#state.path, 'known-files.db'),
+      session: this.#session,
+      pipeline: this.#pipeline,
+      settled: () => this.#telemetry.settled(),
+      createEvaluator: ({ json, resolved }) => this.#native.createEvaluator(json, resolved),
+      onCompared: (about) => log.info(about, 'compared with the last known state'),
+      onDegraded: (reason, body, err) => {
+        log.error({ err }, body);
+        this.#tell('fileward.coverage.degraded', body, { error_type: reason });
+      },
+      onRestored: (reason, body) => {
+        log.info(body);
+        this.#tell('fileward.coverage.restored', body, { error_type: reason });
+      },
     });
   }
 
-  #telemetryFor({ telemetry }: Configuration): Telemetry {
-    const running = this.#running?.loaded.configuration.telemetry;
-    if (!running || isDeepStrictEqual(running, telemetry)) return this.#telemetry;
-    return this.#createTelemetry(telemetry);
+  /** The agent before this one ended without a word: nobody looked since then. */
+  async #tellCrash(): Promise<void> {
+    const { crashedNs } = this.#alive;
+    if (crashedNs !== undefined) {
+      // In order, even when the clock was set back meanwhile.
+      const span = timeSpan([crashedNs, systemClock.nowNs()]);
+      this.#pipeline.lost({ reason: 'crash', stage: 'agent', ...span });
+      this.#pipeline.tellLosses();
+      await this.#telemetry.settled();
+    }
+    this.#alive.begin(() => this.#toldUntil());
   }
 
-  #useTelemetry(telemetry: Telemetry): void {
-    const old = this.#telemetry;
-    this.#telemetry = telemetry;
-    telemetry.metrics.useSession(() => this.#session.stats());
-    if (old !== telemetry) void old.shutdown(FLUSH_MS);
-  }
-
-  /** Hashes what rules name as it is now, so that the first change of a file can say what was there. */
-  async #learnBaseline(policy: CompiledPolicy): Promise<void> {
-    const evaluator = this.#native.createEvaluator(policy.json);
-    await this.#pipeline.baseline(await baselineFiles(policy.rules, evaluator));
+  /** Everything read from the kernel before this time is on disk, with the collector, or told as lost. */
+  async #toldUntil(): Promise<bigint | undefined> {
+    const now = systemClock.nowNs();
+    const { published, drained } = this.#session.stats().ring;
+    if (published > drained) return undefined;
+    const waiting = this.#pipeline.oldestWaitingNs();
+    await this.#telemetry.settled();
+    return waiting !== undefined && waiting < now ? waiting : now;
   }
 
   #announce(cause: string, { configuration, warnings, hash }: Loaded): void {
@@ -386,6 +446,7 @@ export class Agent {
     if (!running || report.ruleset_version !== running.report.ruleset_version) return;
     this.#running = { ...running, report };
     this.#telemetry.metrics.useCoverage(report);
+    this.#knownFiles.usePlan(planOf(running.policy, running.loaded.configuration, report));
     const { rules } = running.policy;
     const { degraded, restored } = this.#coverage.update(report, (index) => ({
       group: rules[index]?.group ?? '',
@@ -451,6 +512,7 @@ export class Agent {
     const running = this.#running;
     if (!running) throw new Failure(1, 'the agent is starting: not every mark is placed yet');
     const { configuration, hash } = running.loaded;
+    const { lost, ...exported } = this.#telemetry.stats();
     return statusOf({
       identity: {
         pid: process.pid,
@@ -469,8 +531,24 @@ export class Agent {
         (problem) => `the changed configuration was rejected: ${problem}`,
       ),
       records: this.#pipeline.stats().records,
-      exported: { ...this.#telemetry.stats() },
+      exported: { ...exported, lost: Object.values(lost).reduce((sum, each) => sum + each, 0) },
+      ledger: this.#stages(),
     });
+  }
+
+  #stages(): Stage[] {
+    const { endpoint, ...outbox } = this.#telemetry.stats();
+    return stagesOf({
+      session: this.#session.stats(),
+      records: this.#pipeline.books(),
+      outbox: endpoint === '' ? undefined : outbox,
+    });
+  }
+
+  /** A sum that is not right is a defect of ours, and may be a loss: both are said. */
+  #tellUnaccounted(stage: Stage, loss: Loss): void {
+    this.#options.log.error(stage, 'the ledger does not add up');
+    this.#pipeline.lost(loss);
   }
 
   #fail(error: Error): void {
@@ -485,6 +563,19 @@ export class Agent {
 
 function load({ config, env }: AgentOptions): Promise<LoadResult> {
   return loadConfiguration({ env, ...(config !== undefined && { file: config }) });
+}
+
+function planOf(
+  policy: CompiledPolicy,
+  { records }: Configuration,
+  { rules }: CoverageReport,
+): Plan {
+  const resolved = rules.flatMap((rule) => rule.resolved.map(({ base, real }) => [base, real]));
+  return {
+    policy: { json: policy.json, resolved: Object.fromEntries(resolved) },
+    hashed: policy.rules.map(({ hash }) => hash && records.hash.enabled),
+    largestHash: records.hash.maxSizeBytes,
+  };
 }
 
 /** Groups with an enabled rule that is configured to protect. */

@@ -38,7 +38,6 @@ const walk = [
   'src/telemetry/log-record.ts',
   'src/telemetry/outbox.ts',
 ];
-const notYet = new Map([['src/telemetry/outbox.ts', 'comes with the durable outbox']]);
 
 /** Folder of native/ to the folders whose headers it may include, itself aside. */
 const nativeMayInclude: Record<string, readonly string[]> = {
@@ -141,9 +140,7 @@ describe('the layout', () => {
   });
 
   for (const file of walk) {
-    const reason = notYet.get(file);
-    const skip = reason !== undefined && !existsSync(path.join(root, file)) && reason;
-    it(`has ${file} of the walk`, { skip }, () => {
+    it(`has ${file} of the walk`, () => {
       assert.ok(existsSync(path.join(root, file)), `${file} is missing`);
     });
   }

@@ -38,6 +38,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("Session", Session::Define(env));
   exports.Set("failureNames", FailureNames(env));
   exports.Set("layout", EventLayout(env));
+  exports.Set("coveredFilesLayout", CoveredFilesLayout(env));
   return exports;
 }
 

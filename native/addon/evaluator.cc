@@ -1,5 +1,6 @@
 #include "native/addon/evaluator.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -114,8 +115,18 @@ Napi::Value Problem(const Napi::CallbackInfo& info, const PathPattern::ParseResu
 
 Napi::Value CreateEvaluator(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
+  std::map<std::string, std::string> resolved;
+  if (info.Length() > 1 && info[1].IsObject()) {
+    const auto object = info[1].As<Napi::Object>();
+    for (const std::string& base : Strings(object.GetPropertyNames()))
+      resolved[base] = object.Get(base).ToString().Utf8Value();
+  }
+  const auto resolver = [&resolved](const std::string& base) {
+    const auto found = resolved.find(base);
+    return found == resolved.end() ? base : found->second;
+  };
   std::shared_ptr<const Ruleset> ruleset =
-      ValueOrThrow(env, Ruleset::Parse(StringArgument(info, 0, "rulesetJson")));
+      ValueOrThrow(env, Ruleset::Parse(StringArgument(info, 0, "rulesetJson"), resolver));
   Napi::Object evaluator = Napi::Object::New(env);
   // The closure owns the ruleset and goes with the function.
   const auto evaluate = [ruleset = std::move(ruleset)](const Napi::CallbackInfo& call) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "native/addon/words.h"
+#include "native/coverage/covered_files.h"
 #include "native/event/event_record.h"
 
 namespace fileward {
@@ -87,6 +88,24 @@ Napi::Object Flags(Napi::Env env) {
 }
 
 }  // namespace
+
+Napi::Object CoveredFilesLayout(Napi::Env env) {
+#define HEADER(name) {#name, offsetof(CoveredFilesHeader, name)}
+#define ENTRY(name) \
+  { #name, offsetof(CoveredFileEntry, name) }
+  Napi::Object layout = Napi::Object::New(env);
+  layout.Set("header_bytes", Napi::Number::New(env, sizeof(CoveredFilesHeader)));
+  layout.Set("header", Numbers(env, {HEADER(ruleset_version), HEADER(count), HEADER(left_out),
+                                     HEADER(full)}));
+  layout.Set("entry_bytes", Napi::Number::New(env, sizeof(CoveredFileEntry)));
+  layout.Set("entry",
+             Numbers(env, {ENTRY(ino), ENTRY(birth_ns), ENTRY(size), ENTRY(mtime_ns),
+                           ENTRY(ctime_ns), ENTRY(mode), ENTRY(uid), ENTRY(gid), ENTRY(rule_index),
+                           ENTRY(dev), ENTRY(path_bytes), ENTRY(gone)}));
+#undef ENTRY
+#undef HEADER
+  return layout;
+}
 
 Napi::Object EventLayout(Napi::Env env) {
   Napi::Object layout = Napi::Object::New(env);

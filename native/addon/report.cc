@@ -55,7 +55,10 @@ Napi::Object RuleCoverageToJs(Napi::Env env, const RuleCoverage& rule) {
   object.Set("files", Number(env, rule.files));
   object.Set("directories", Number(env, rule.directories));
   object.Set("resolved", List(env, rule.resolved, [env](const RuleCoverage::Resolved& resolved) {
-               return TextPair(env, "pattern", resolved.pattern, "real", resolved.real);
+               Napi::Object pair =
+                   TextPair(env, "pattern", resolved.pattern, "real", resolved.real);
+               pair.Set("base", String(env, resolved.base));
+               return pair;
              }));
   object.Set("absent", TextList(env, rule.absent));
   object.Set("absent_apps", TextList(env, rule.absent_apps));
@@ -156,6 +159,21 @@ Napi::Object MarkCountsToJs(Napi::Env env, uint64_t permission, uint64_t notific
   marks.Set("permission", Number(env, permission));
   marks.Set("notification", Number(env, notification));
   return marks;
+}
+
+Napi::Object RingCountsToJs(Napi::Env env, const EventRing::Counts& counts) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("published", Number(env, counts.published));
+  object.Set("drained", Number(env, counts.drained));
+  object.Set("dropped", Number(env, counts.dropped));
+  return object;
+}
+
+Napi::Object NotificationCountsToJs(Napi::Env env, const Coverage::EventCounts& counts) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("read", Number(env, counts.read));
+  object.Set("handled", Number(env, counts.handled));
+  return object;
 }
 
 std::vector<MovedFile> MovedFilesFrom(const Napi::Value& value) {

@@ -8,6 +8,7 @@
 
 #include "native/coverage/coverage.h"
 #include "native/decision/verdict_stats.h"
+#include "native/event/event_ring.h"
 #include "native/kernel/features.h"
 
 namespace fileward {
@@ -20,6 +21,9 @@ Napi::Object MarkCountsToJs(Napi::Env env, uint64_t permission, uint64_t notific
 // a JSON number. Anything else is a TypeError that names the key.
 std::vector<MovedFile> MovedFilesFrom(const Napi::Value& value);
 std::vector<FollowedApp> FollowedAppsFrom(const Napi::Value& value);
+
+Napi::Object RingCountsToJs(Napi::Env env, const EventRing::Counts& counts);
+Napi::Object NotificationCountsToJs(Napi::Env env, const Coverage::EventCounts& counts);
 
 // Names of all failure reasons, by index.
 Napi::Array FailureNames(Napi::Env env);

@@ -5,12 +5,13 @@
 //
 // Threads speak to JavaScript in two ways. Records lie in the rings until drain() copies them;
 // reports and fatal errors lie in the inbox. Both then ask for the same payload-free wake-up, which
-// JavaScript gets once until it drains. JavaScript speaks to threads through Coverage::Apply and
-// Release alone; a ruleset goes from there to the decision thread. Nothing here opens a file that a
-// rule could cover or waits for JavaScript.
+// JavaScript gets once until it drains. JavaScript speaks to threads through Coverage::Apply,
+// Release and TakeCoveredFiles alone; a ruleset goes from there to the decision thread. Nothing
+// here opens a file that a rule could cover or waits for JavaScript.
 //
 // close() ends coverage first, since it may wait for the decision thread, then the decision thread,
 // which answers what is outstanding, then the group, whose end releases every opener.
+// Long because JavaScript has this one object for all of it.
 #include "native/addon/session.h"
 
 #include <cstring>
@@ -19,6 +20,7 @@
 #include <string>
 #include <utility>
 
+#include "native/addon/covered_files_worker.h"
 #include "native/addon/js_error.h"
 #include "native/addon/release_worker.h"
 #include "native/addon/report.h"
@@ -61,6 +63,7 @@ Napi::Function Session::Define(Napi::Env env) {
       env, "Session",
       {InstanceMethod<&Session::SetRuleset>("setRuleset"), InstanceMethod<&Session::Drain>("drain"),
        InstanceMethod<&Session::Stats>("stats"), InstanceMethod<&Session::Release>("release"),
+       InstanceMethod<&Session::CoveredFiles>("coveredFiles"),
        InstanceMethod<&Session::Close>("close")});
 }
 
@@ -245,7 +248,22 @@ Napi::Value Session::Drain(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Session::Stats(const Napi::CallbackInfo& info) {
-  return closed_ ? last_stats_.Value() : StatsNow(info.Env());
+  if (!closed_) return StatsNow(info.Env());
+  // What was left in the rings is drained after the close.
+  Napi::Object stats = last_stats_.Value();
+  stats.Set("ring", RingCounts(info.Env()));
+  return stats;
+}
+
+Napi::Object Session::RingCounts(Napi::Env env) const {
+  EventRing::Counts sum;
+  for (const EventRing* ring : {decision_ring_.get(), coverage_ring_.get()}) {
+    const EventRing::Counts counts = ring->counts();
+    sum.published += counts.published;
+    sum.drained += counts.drained;
+    sum.dropped += counts.dropped;
+  }
+  return RingCountsToJs(env, sum);
 }
 
 Napi::Object Session::StatsNow(Napi::Env env) {
@@ -256,6 +274,8 @@ Napi::Object Session::StatsNow(Napi::Env env) {
   stats.Set("verdicts", VerdictHistograms(env, decision_thread_->stats()));
   stats.Set("failures", FailureCounts(env));
   stats.Set("marks", MarkCountsToJs(env, marks.permission, marks.notification));
+  stats.Set("ring", RingCounts(env));
+  stats.Set("notification", NotificationCountsToJs(env, coverage_->events()));
   return stats;
 }
 
@@ -269,6 +289,12 @@ Napi::Value Session::Release(const Napi::CallbackInfo& info) {
   }
   // Deletes itself when it has run.
   auto* const worker = new ReleaseWorker(env, Value(), *coverage_, std::move(path));
+  worker->Queue();
+  return worker->promise();
+}
+
+Napi::Value Session::CoveredFiles(const Napi::CallbackInfo& info) {
+  auto* const worker = new CoveredFilesWorker(info.Env(), Value(), *coverage_);
   worker->Queue();
   return worker->promise();
 }

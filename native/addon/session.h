@@ -48,10 +48,13 @@ class Session : public Napi::ObjectWrap<Session> {
   Napi::Value Drain(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
   Napi::Value Release(const Napi::CallbackInfo& info);
+  Napi::Value CoveredFiles(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 
   void StartThreads(Napi::Env env, const Napi::Object& options);
   Napi::Object StatsNow(Napi::Env env);
+  // Of both rings together.
+  Napi::Object RingCounts(Napi::Env env) const;
   void StopThreads();
   // After StopThreads. Both are idempotent and need no JavaScript.
   void CloseGroup();

@@ -133,6 +133,8 @@ void Changes::Closed(CoveredObject& object, const std::string& path, bool writte
   if (fact.after) {
     object.status.size = fact.after->size;
     object.status.mtime_ns = fact.after->mtime_ns;
+    object.status.TakeInodeTimeOf(*fact.after);
+    table_.NoteChanged(object);
   }
 }
 
@@ -150,6 +152,10 @@ void Changes::Attributes(CoveredObject& object, const std::string& path, const S
         walk_.MarkObject(object, fd, at.name.c_str());
     }
   }
+  if (object.written_since_ns == 0 && now->ctime_ns != object.status.ctime_ns) {
+    object.status.TakeInodeTimeOf(*now);
+    table_.NoteChanged(object);
+  }
   // Times change with every write too: what is being written is told by its close.
   const bool times_set = object.written_since_ns == 0 && now->size == object.status.size &&
                          now->mtime_ns != object.status.mtime_ns;
@@ -165,6 +171,8 @@ void Changes::Attributes(CoveredObject& object, const std::string& path, const S
   object.status.uid = now->uid;
   object.status.gid = now->gid;
   if (times_set) object.status.mtime_ns = now->mtime_ns;
+  object.status.TakeInodeTimeOf(*now);
+  table_.NoteChanged(object);
 }
 
 void Changes::MovedFileEvent(CoveredObject& object, uint64_t mask, const Source& source) {
@@ -233,6 +241,8 @@ void Changes::Tick(uint64_t now_ns) {
     if (const auto now = Current(*object)) {
       object->status.size = now->size;
       object->status.mtime_ns = now->mtime_ns;
+      object->status.TakeInodeTimeOf(*now);
+      table_.NoteChanged(*object);
     }
   }
 }

@@ -86,7 +86,24 @@ class Coverage::Impl {
     return answer.get();
   }
 
+  CoveredFiles TakeCoveredFiles() {
+    std::future<CoveredFiles> answer;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!ended_) answer = pending_files_.emplace().get_future();
+    }
+    if (!answer.valid()) return core_.TakeCoveredFiles();
+    Signal(wake_);
+    return answer.get();
+  }
+
   CoverageCore& core() { return core_; }
+
+  EventCounts events() const {
+    // In this order: what is handled was read before.
+    const uint64_t handled = handled_.load(std::memory_order_acquire);
+    return {reader_.read_count(), handled};
+  }
 
  private:
   void Run();
@@ -103,6 +120,8 @@ class Coverage::Impl {
   const std::function<void(const Error&)> on_fatal_;
   // Set by Stop and read by both threads.
   std::atomic<bool> stopping_{false};
+  // Written by the coverage thread, read by events().
+  std::atomic<uint64_t> handled_{0};
   NotificationGroup group_;
   NotificationReader reader_;
   CoverageCore core_;
@@ -117,6 +136,8 @@ class Coverage::Impl {
   std::mutex mutex_;
   std::optional<std::pair<std::string, uint64_t>> pending_apply_;             // guarded by mutex_
   std::vector<std::pair<std::string, std::promise<bool>>> pending_releases_;  // guarded by mutex_
+  std::optional<std::promise<CoveredFiles>> pending_files_;                   // guarded by mutex_
+  bool ended_ = false;  // the thread touches core_ no more; guarded by mutex_
   std::thread thread_;
 };
 
@@ -132,6 +153,8 @@ void Coverage::Impl::Run() {
   const std::lock_guard lock(mutex_);
   for (auto& [path, answer] : pending_releases_) answer.set_value(false);
   pending_releases_.clear();
+  if (pending_files_) std::exchange(pending_files_, {})->set_value(core_.TakeCoveredFiles());
+  ended_ = true;
 }
 
 void Coverage::Impl::Wait() {
@@ -155,17 +178,21 @@ void Coverage::Impl::Wait() {
 void Coverage::Impl::TakeCommands() {
   std::optional<std::pair<std::string, uint64_t>> apply;
   std::vector<std::pair<std::string, std::promise<bool>>> releases;
+  std::optional<std::promise<CoveredFiles>> files;
   {
     const std::lock_guard lock(mutex_);
     apply.swap(pending_apply_);
     releases.swap(pending_releases_);
+    files.swap(pending_files_);
   }
   for (auto& [path, answer] : releases) answer.set_value(core_.Release(path));
+  if (files) files->set_value(core_.TakeCoveredFiles());
   if (!apply) return;
   const Result<void> applied = core_.Apply(std::move(apply->first), apply->second);
   if (stopping_.load(std::memory_order_acquire)) return;
   if (applied.ok()) {
     Report();
+    core_.KeepFoundFiles();
     return;
   }
   CoverageReport refused;
@@ -181,6 +208,7 @@ bool Coverage::Impl::TakeEvents() {
     const std::optional<Noted> noted = reader_.Take();
     if (!noted) break;
     ++taken;
+    handled_.fetch_add(1, std::memory_order_release);
     if (noted->event.overflow) {
       core_.NoteLost(Failure::kQueueOverflow, noted->time_ns);
       rescan_due_ns_ = std::max(rescan_due_ns_, MonotonicNs());
@@ -249,9 +277,13 @@ void Coverage::Apply(std::string ruleset_json, uint64_t version) {
 
 bool Coverage::Release(std::string_view path) { return impl_->Release(path); }
 
+CoveredFiles Coverage::TakeCoveredFiles() { return impl_->TakeCoveredFiles(); }
+
 std::shared_ptr<const RuleCounters> Coverage::counters() const { return impl_->core().counters(); }
 
 Coverage::MarkCounts Coverage::marks() const { return impl_->core().marks(); }
+
+Coverage::EventCounts Coverage::events() const { return impl_->events(); }
 
 void Coverage::Stop() { impl_->Stop(); }
 

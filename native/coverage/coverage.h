@@ -22,6 +22,7 @@
 
 #include "native/base/file_identity.h"
 #include "native/base/result.h"
+#include "native/coverage/covered_files.h"
 
 namespace fileward {
 
@@ -53,7 +54,8 @@ struct FollowedApp {
 struct RuleCoverage {
   struct Resolved {
     std::string pattern;
-    std::string real;
+    std::string base;  // its literal part as written
+    std::string real;  // where that leads
   };
   struct Degraded {
     std::string error_type;  // a name of base/failure.h, or `absent` for a required rule
@@ -112,6 +114,12 @@ class Coverage {
   // that mustn't wait.
   bool Release(std::string_view path);
 
+  // All covered files as the last Apply found them when nobody has taken that yet, else those that
+  // changed since the last call: their state after the facts in the ring by now, so what is drained
+  // afterwards tells every difference. Waits for the coverage thread like Release; after Stop it
+  // answers at once. One call at a time.
+  CoveredFiles TakeCoveredFiles();
+
   // Quiet watched reads and execs of the ruleset in force, which give no record (changes always
   // come as facts, quiet or not); to be added to DecisionThread::counters(). nullptr before the
   // first Apply is complete. Any thread.
@@ -122,6 +130,14 @@ class Coverage {
     uint64_t notification = 0;
   };
   MarkCounts marks() const;
+
+  // Notification events since the start: read from the kernel, and looked into. What was dropped
+  // between (coverage_queue_full) or waits there is the difference. Any thread.
+  struct EventCounts {
+    uint64_t read = 0;
+    uint64_t handled = 0;
+  };
+  EventCounts events() const;
 
   // Ends both threads. Idempotent; the destructor calls it. The marks end with the groups.
   void Stop();

@@ -47,6 +47,7 @@ Result<void> CoverageCore::Apply(std::string ruleset_json, uint64_t version) {
   const bool same = plan_ != nullptr && plan_->CoversSame(*plan);
   if (same) plan->TakeVolumesOf(*plan_);
   Cover(std::move(plan), same ? Walk::kNone : Walk::kFull);
+  walked_ = !same;
   if (!earlier_.moved.empty()) moved_.Restore(std::exchange(earlier_.moved, {}));
   return {};
 }
@@ -149,7 +150,8 @@ void CoverageCore::NoteLost(Failure reason, uint64_t since_ns) {
 void CoverageCore::Rescan() {
   const uint64_t now_ns = RealtimeNs();
   for (const Lost& lost : std::exchange(lost_, {}))
-    facts_.WriteLost(lost.reason, lost.since_ns, now_ns, lost.count);
+    facts_.WriteLost(lost.reason, lost.since_ns, now_ns, lost.count,
+                     plan_ == nullptr ? "" : plan_->CommonBase());
   if (plan_ == nullptr) return;
   Findings findings;
   walk_.WalkAll(&findings);

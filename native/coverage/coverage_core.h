@@ -18,6 +18,7 @@
 #include "native/coverage/app_files.h"
 #include "native/coverage/changes.h"
 #include "native/coverage/coverage.h"
+#include "native/coverage/covered_files.h"
 #include "native/coverage/directory_table.h"
 #include "native/coverage/fact_writer.h"
 #include "native/coverage/judged_index.h"
@@ -56,6 +57,12 @@ class CoverageCore {
   uint64_t NextTick() const;
   void Upkeep();
 
+  // After an Apply that walked: keeps what it found, before any event changes it.
+  void KeepFoundFiles();
+  // What that Apply found if nobody has taken it yet, else what changed since the last call; with
+  // the facts written until now it is all that was seen.
+  CoveredFiles TakeCoveredFiles();
+
   CoverageReport Report();
   // Since the last Report.
   bool ReportChanged() const;
@@ -77,6 +84,8 @@ class CoverageCore {
   StableNames NamesInVolumes();
   void WriteVolumeChanges(const StableNames& before, const Source& source);
   void SendApps();
+  CoveredFiles AllCoveredFiles();
+  CoveredFiles CoveredFilesNamed(const ChangedNames& changed);
   std::tuple<size_t, size_t, size_t, size_t, size_t> ReportState() const;
 
   DecisionThread& decision_thread_;
@@ -104,6 +113,8 @@ class CoverageCore {
   std::vector<Lost> lost_;
   std::tuple<size_t, size_t, size_t, size_t, size_t> reported_{};
   bool report_stale_ = false;  // for what the numbers don't show
+  bool walked_ = false;        // by Apply, and what it found isn't kept yet
+  std::optional<CoveredFiles> found_files_;
   // Set by the coverage thread at a swap, read by stats().
   std::atomic<std::shared_ptr<const RuleCounters>> counters_;
 };

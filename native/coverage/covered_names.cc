@@ -56,6 +56,10 @@ TreeWalk::Look TreeWalk::LookAtOpen(Directory& directory, int dirfd, const std::
   CoveredObject& object = table_.AddName(
       directory, name, {status->identity, match.rules, match.covered_path, generation_}, *status);
   object.status.nlink = status->nlink;
+  if (object.written_since_ns == 0 && object.status.ctime_ns != status->ctime_ns) {
+    object.status.TakeInodeTimeOf(*status);
+    table_.NoteChanged(object);
+  }
   if (object.moved && object_returned) object_returned(status->identity);
   if (!status->IsRegular()) return look;
   if (look.result == Look::Result::kSame && old_path != match.covered_path) {
@@ -115,7 +119,10 @@ void TreeWalk::MarkObject(CoveredObject& object, int dirfd, const char* name) {
 
 void TreeWalk::Settle(const Look& look) {
   if (!look.after) return;
-  if (CoveredObject* object = table_.FindObject(look.after->identity)) object->status = *look.after;
+  CoveredObject* object = table_.FindObject(look.after->identity);
+  if (object == nullptr) return;
+  object->status = *look.after;
+  table_.NoteChanged(*object);
 }
 
 TreeWalk::Look TreeWalk::ForgetName(Directory& directory, const std::string& name) {

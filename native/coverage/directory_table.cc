@@ -6,6 +6,18 @@
 #include <utility>
 
 namespace fileward {
+namespace {
+
+// Beyond it, or when nobody takes them, telling all is cheaper.
+constexpr size_t kMaxChangedNames = 10'000;
+
+bool HoldsFiles(const Directory& directory) {
+  return !directory.files.empty() ||
+         std::any_of(directory.children.begin(), directory.children.end(),
+                     [](const auto& child) { return HoldsFiles(*child.second); });
+}
+
+}  // namespace
 
 UniqueFd OpenDirectoryPath(const std::string& path) {
   constexpr size_t kMaxAtOnce = 4000;  // below PATH_MAX (4096, terminator included)
@@ -91,6 +103,7 @@ Directory& DirectoryTable::Attach(Directory& parent, std::string_view name, std:
 }
 
 void DirectoryTable::Move(Directory& directory, Directory& new_parent, std::string_view new_name) {
+  if (HoldsFiles(directory)) changed_ = {.all = true, .paths = {}, .covered_paths = {}};
   auto node = directory.parent->children.extract(directory.name);
   node.key() = std::string(new_name);
   directory.name = std::string(new_name);
@@ -169,6 +182,11 @@ CoveredObject& DirectoryTable::AddName(Directory& directory, const std::string& 
       object.names.begin(), object.names.end(),
       [&](const CoveredObject::Name& at) { return at.directory == &directory && at.name == name; });
   if (!listed) object.names.push_back({&directory, name});
+  const auto before = directory.files.find(name);
+  const bool same = before != directory.files.end() && before->second.identity == known.identity &&
+                    before->second.covered_path == known.covered_path;
+  if (!same && before != directory.files.end()) NoteChanged(directory, name, before->second);
+  if (!same) NoteChanged(directory, name, known);
   directory.files[name] = std::move(known);
   return object;
 }
@@ -177,6 +195,7 @@ bool DirectoryTable::RemoveName(Directory& directory, const std::string& name) {
   const auto known = directory.files.find(name);
   if (known == directory.files.end()) return false;
   CoveredObject* object = FindObject(known->second.identity);
+  NoteChanged(directory, name, known->second);
   directory.files.erase(known);
   if (object == nullptr) return false;
   std::erase_if(object->names, [&](const CoveredObject::Name& at) {
@@ -202,5 +221,23 @@ void DirectoryTable::RemoveObject(const FileIdentity& identity) {
 void DirectoryTable::ForEachObject(const std::function<void(CoveredObject&)>& visit) {
   for (auto& [identity, object] : objects_) visit(*object);
 }
+
+void DirectoryTable::NoteChanged(const CoveredObject& object) {
+  for (const CoveredObject::Name& at : object.names)
+    NoteChanged(*at.directory, at.name, at.directory->files.at(at.name));
+}
+
+void DirectoryTable::NoteChanged(const Directory& directory, std::string_view name,
+                                 const KnownName& known) {
+  if (changed_.all) return;
+  if (changed_.paths.size() >= kMaxChangedNames) {
+    changed_ = {.all = true, .paths = {}, .covered_paths = {}};
+    return;
+  }
+  changed_.paths.insert(PathOf(directory, name));
+  changed_.covered_paths.insert(known.covered_path);
+}
+
+ChangedNames DirectoryTable::TakeChanged() { return std::exchange(changed_, {}); }
 
 }  // namespace fileward

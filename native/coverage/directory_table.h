@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "native/base/file_identity.h"
@@ -65,6 +66,13 @@ struct CoveredObject {
   int32_t written_pid = 0;        // and of which process
 };
 
+// Covered names that came, went or whose file has another status than before.
+struct ChangedNames {
+  bool all = false;  // too many to be told, or a directory moved with what is in it
+  std::unordered_set<std::string> paths;          // real ones, to be looked up
+  std::unordered_set<std::string> covered_paths;  // by which rules covered them
+};
+
 class DirectoryTable {
  public:
   DirectoryTable();
@@ -109,13 +117,20 @@ class DirectoryTable {
   void ForEachObject(const std::function<void(CoveredObject&)>& visit);
   size_t object_count() const { return objects_.size(); }
 
+  // To be called when the status of a known object was brought up to date.
+  void NoteChanged(const CoveredObject& object);
+  // Since the last call; at first it is all.
+  ChangedNames TakeChanged();
+
  private:
+  void NoteChanged(const Directory& directory, std::string_view name, const KnownName& known);
   void DropSubtree(Directory& directory, const std::function<void(Directory&)>& forget);
 
   std::unique_ptr<Directory> root_;
   std::unordered_map<std::string_view, Directory*> by_key_;  // keys live in the directories
   std::unordered_map<FileIdentity, std::unique_ptr<CoveredObject>> objects_;
   std::unordered_map<std::string_view, CoveredObject*> by_handle_;  // keys live in the objects
+  ChangedNames changed_{.all = true, .paths = {}, .covered_paths = {}};
   UniqueFd open_fd_;
   const Directory* open_directory_ = nullptr;
 };

@@ -179,13 +179,15 @@ void FactWriter::WriteAccess(Operation operation, const std::vector<CoveredBy>& 
   ring_.TryPush(writer_.Finish());
 }
 
-void FactWriter::WriteLost(Failure reason, uint64_t from_ns, uint64_t to_ns, uint64_t count) {
+void FactWriter::WriteLost(Failure reason, uint64_t from_ns, uint64_t to_ns, uint64_t count,
+                           const std::string& tree) {
   EventHeader& header = writer_.Begin(EventKind::kLost);
   header.time_ns = from_ns;
   header.verdict_duration_ns = to_ns - from_ns;  // of a gap: how long it was
   header.ruleset_version = version_;
   header.detail = static_cast<uint32_t>(reason);
   header.count = count;
+  writer_.Set(EventString::kPath, tree);
   writer_.Set(EventString::kText, FailureName(reason));
   ring_.TryPush(writer_.Finish());
 }

@@ -69,7 +69,9 @@ class FactWriter {
   // A watched read or exec: quiet ones are counted only.
   void WriteAccess(Operation operation, const std::vector<CoveredBy>& names,
                    const std::string& path, const FileStatus& status, const Source& source);
-  void WriteLost(Failure reason, uint64_t from_ns, uint64_t to_ns, uint64_t count);
+  // `tree`: the directory below which it was; empty: not known.
+  void WriteLost(Failure reason, uint64_t from_ns, uint64_t to_ns, uint64_t count,
+                 const std::string& tree);
   // An app's file was replaced: followed, or listed no more.
   void WriteAppReplaced(const std::string& path, const FileStatus& status, bool followed,
                         const Source& source);

@@ -33,6 +33,7 @@ std::optional<FileStatus> Status(int dirfd, const char* name, int flags) {
   status.birth_ns = (found.stx_mask & STATX_BTIME) != 0 ? Nanoseconds(found.stx_btime) : 0;
   status.size = found.stx_size;
   status.mtime_ns = Nanoseconds(found.stx_mtime);
+  status.ctime_ns = Nanoseconds(found.stx_ctime);
   status.mode = found.stx_mode;
   status.uid = found.stx_uid;
   status.gid = found.stx_gid;

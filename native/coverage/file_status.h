@@ -20,6 +20,7 @@ struct FileStatus {
   uint64_t birth_ns = 0;  // 0: the filesystem keeps none
   uint64_t size = 0;
   uint64_t mtime_ns = 0;
+  uint64_t ctime_ns = 0;
   uint32_t mode = 0;
   uint32_t uid = 0;
   uint32_t gid = 0;
@@ -36,6 +37,11 @@ struct FileStatus {
   }
   bool SameContent(const FileStatus& other) const {
     return size == other.size && mtime_ns == other.mtime_ns;
+  }
+  // A link made or removed, a rename, an extended attribute: they change only the time of the
+  // inode.
+  void TakeInodeTimeOf(const FileStatus& now) {
+    if (SameFile(now) && SameContent(now) && SameAttributes(now)) ctime_ns = now.ctime_ns;
   }
 };
 

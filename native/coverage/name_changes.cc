@@ -211,7 +211,11 @@ void Changes::Deleted(Directory& directory, const std::string& name, const std::
   walk_.ForgetName(directory, name);
   SetKeepsMoved(true);
   if (CoveredObject* left = table_.FindObject(identity)) {
-    if (const auto now = Current(*left)) left->status.nlink = now->nlink;
+    if (const auto now = Current(*left)) {
+      left->status.nlink = now->nlink;
+      left->status.TakeInodeTimeOf(*now);
+      table_.NoteChanged(*left);
+    }
   }
 }
 

@@ -93,6 +93,7 @@ bool NotificationReader::ReadAll() {
     for (NotificationEvent& event : events_) {
       const bool own = event.pid == own_pid_;
       if (!event.overflow && !Matters(event.mask, own)) continue;
+      read_count_.fetch_add(1, std::memory_order_relaxed);
       raw_.push_back({std::move(event), now_ns, window_.lower_bound_ns(), window_.read_ns(), own});
     }
   }

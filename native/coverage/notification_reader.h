@@ -51,6 +51,8 @@ class NotificationReader {
   // Coverage thread: readable when there is something to take.
   int ready_fd() const { return ready_.get(); }
   std::optional<Noted> Take() { return queue_.TryPop(); }
+  // Events read that could matter, since it began. Any thread.
+  uint64_t read_count() const { return read_count_.load(std::memory_order_relaxed); }
   // CLOCK_REALTIME since when events were left out because the queue was full; 0: none. Starts
   // over.
   uint64_t TakeLostSince() { return lost_since_ns_.exchange(0, std::memory_order_acq_rel); }
@@ -83,6 +85,8 @@ class NotificationReader {
   std::shared_ptr<const Actor> last_actor_;
   int32_t last_pid_ = 0;
   uint64_t last_read_ns_ = 0;
+  // Written by the reader, read by read_count().
+  std::atomic<uint64_t> read_count_{0};
   // Set by Stop, read by the thread after each wake-up.
   std::atomic<bool> stopping_{false};
   // Set by the reader, exchanged by TakeLostSince.

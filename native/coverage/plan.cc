@@ -106,6 +106,17 @@ DirectoryNeeds Plan::NeedsOf(const std::string& directory) const {
   return needs;
 }
 
+std::string Plan::CommonBase() const {
+  if (bases_.empty()) return {};
+  // They are sorted: what the first and the last share, all share.
+  const std::string& first = *bases_.begin();
+  const std::string& last = *bases_.rbegin();
+  if (IsAtOrBelow(last, first)) return first;
+  const auto shared = std::mismatch(first.begin(), first.end(), last.begin(), last.end()).first;
+  const size_t slash = first.rfind('/', static_cast<size_t>(shared - first.begin()) - 1);
+  return slash == 0 ? "/" : first.substr(0, slash);
+}
+
 bool Plan::CoversSame(const Plan& other) const {
   if (bases_ != other.bases_ || literals_ != other.literals_ ||
       way_directories_ != other.way_directories_ ||
@@ -181,7 +192,8 @@ Plan::Match Plan::MatchFile(const std::string& path) const {
 void Plan::Describe(std::vector<RuleCoverage>& rules) const {
   for (const PathFinding& finding : findings_) {
     RuleCoverage& rule = rules[finding.rule_index];
-    if (!finding.real.empty()) rule.resolved.push_back({finding.pattern, finding.real});
+    if (!finding.real.empty())
+      rule.resolved.push_back({finding.pattern, finding.base, finding.real});
     // Looked at now: it may have come or gone since the plan was made.
     if (StatusFollowing(finding.base.c_str())) continue;
     rule.absent.push_back(finding.pattern);

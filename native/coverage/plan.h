@@ -43,6 +43,8 @@ class Plan {
   std::shared_ptr<const Ruleset> shared_ruleset() const { return ruleset_; }
   // Real directories where trees begin, outermost first, none below another that is walked anyway.
   const std::set<std::string>& bases() const { return bases_; }
+  // The lowest directory that holds all of them; empty without any.
+  std::string CommonBase() const;
   // Real paths of directories whose names decide how a literal part resolves (apps' too).
   const std::set<std::string>& way_directories() const { return way_directories_; }
   // Is `path` an entry that decided how a rule's (an app's) literal part resolves? Was it a link

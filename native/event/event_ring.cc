@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "native/base/clock.h"
 #include "native/base/failure.h"
@@ -22,10 +23,13 @@ EventRing::EventRing(size_t capacity_bytes, std::function<void()> wake)
       wake_(std::move(wake)) {}
 
 bool EventRing::TryPush(std::span<const std::byte> record) {
-  // In order: nothing overtakes the report of what was lost before it.
-  const bool pushed = (lost_count_ == 0 || ReportLost()) && Append(record);
+  const bool pushed = Append(record);
   if (!pushed) {
-    if (lost_count_++ == 0) lost_since_ns_ = RealtimeNs();
+    const uint64_t now_ns = RealtimeNs();
+    uint64_t none = 0;
+    lost_since_ns_.compare_exchange_strong(none, now_ns, std::memory_order_relaxed);
+    lost_until_ns_.store(now_ns, std::memory_order_relaxed);
+    dropped_.fetch_add(1, std::memory_order_release);
     CountFailure(Failure::kRingFull);
   }
   // Also when full: the consumer may have slept through all of it.
@@ -33,16 +37,27 @@ bool EventRing::TryPush(std::span<const std::byte> record) {
   return pushed;
 }
 
-bool EventRing::ReportLost() {
+size_t EventRing::ReportLost(std::span<std::byte> out) {
+  const uint64_t dropped = dropped_.load(std::memory_order_acquire);
+  if (dropped == dropped_told_) return 0;
   EventHeader header;
   header.size_bytes = kEventHeaderBytes;
   header.kind = EventKind::kLost;
-  header.time_ns = lost_since_ns_;
-  header.count = lost_count_;
+  const uint64_t until_ns = lost_until_ns_.load(std::memory_order_relaxed);
+  // 0: the report before this one took the beginning of a loss that it did not count yet.
+  const uint64_t since_ns = lost_since_ns_.exchange(0, std::memory_order_relaxed);
+  header.time_ns = since_ns == 0 ? until_ns : std::min(since_ns, until_ns);
+  header.verdict_duration_ns = until_ns - header.time_ns;  // of a gap: how long it was
+  header.count = dropped - std::exchange(dropped_told_, dropped);
   header.detail = static_cast<uint32_t>(Failure::kRingFull);
-  if (!Append(std::as_bytes(std::span(&header, 1)))) return false;
-  lost_count_ = 0;
-  return true;
+  std::memcpy(out.data(), &header, sizeof(header));
+  return sizeof(header);
+}
+
+EventRing::Counts EventRing::counts() const {
+  // What is drained was published before.
+  return {published_.load(std::memory_order_relaxed), drained_,
+          dropped_.load(std::memory_order_relaxed)};
 }
 
 bool EventRing::Append(std::span<const std::byte> record) {
@@ -62,7 +77,9 @@ bool EventRing::Append(std::span<const std::byte> record) {
   }
   std::byte* const place = &bytes_[static_cast<size_t>(head & (capacity_ - 1))];
   std::memcpy(place, record.data(), record.size());
-  const uint32_t sequence = sequence_++;
+  const uint64_t published = published_.load(std::memory_order_relaxed);
+  published_.store(published + 1, std::memory_order_relaxed);
+  const auto sequence = static_cast<uint32_t>(published);
   std::memcpy(place + offsetof(EventHeader, sequence), &sequence, sizeof(sequence));
   head_.store(head + record.size(), std::memory_order_release);
   return true;
@@ -73,7 +90,7 @@ size_t EventRing::Drain(std::span<std::byte> out) {
   wake_pending_.exchange(false, std::memory_order_acq_rel);
   const uint64_t head = head_.load(std::memory_order_acquire);
   uint64_t tail = tail_.load(std::memory_order_relaxed);
-  size_t written = 0;
+  size_t written = ReportLost(out);
   while (tail != head) {
     const std::byte* const record = &bytes_[static_cast<size_t>(tail & (capacity_ - 1))];
     uint32_t size = 0;
@@ -86,6 +103,7 @@ size_t EventRing::Drain(std::span<std::byte> out) {
     std::memcpy(&out[written], record, size);
     written += size;
     tail += size;
+    ++drained_;
   }
   tail_.store(tail, std::memory_order_release);
   return written;

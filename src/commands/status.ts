@@ -67,7 +67,25 @@ function show(result: StatusResult): void {
     facts.push(['moved file', `${printable(moved.path)} was ${printable(moved.protected_path)}`]);
   }
   for (const line of columns(facts)) print(line);
+  showLedger(result.ledger);
   showGroups(result);
+}
+
+/** One line a stage: what came in is what went out, was dropped or waits. */
+function showLedger(ledger: StatusResult['ledger']): void {
+  print();
+  const rows = ledger.map((stage) => [
+    paint('bold', stage.stage),
+    `in ${counters(stage.in)}`,
+    `out ${counters(stage.out)}`,
+    `dropped ${counters(stage.dropped)}`,
+    `waiting ${stage.waiting}`,
+    ...(Object.keys(stage.gaps).length === 0
+      ? []
+      : [paint('yellow', `gaps of unknown size ${counters(stage.gaps)}`)]),
+    ...(stage.unaccounted === 0 ? [] : [paint('red', `unaccounted ${stage.unaccounted}`)]),
+  ]);
+  for (const line of columns(rows)) print(line);
 }
 
 function showGroups(result: StatusResult): void {

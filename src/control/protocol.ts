@@ -3,6 +3,7 @@
  * After the response to `tail` the agent sends one line a record until either side closes.
  */
 import { z } from 'zod';
+import type { Stage } from '../records/ledger.ts';
 
 /** Longest line the agent reads from a client. */
 export const MAX_REQUEST_BYTES = 64 * 1024;
@@ -128,4 +129,6 @@ export interface StatusResult {
   readonly verdicts: { readonly allow: LatencyStatus; readonly deny: LatencyStatus };
   readonly gaps: readonly Gap[];
   readonly export: Readonly<Record<string, number | string | boolean>>;
+  /** The stages from the kernel to the collector, in order; `outbox` only where records are exported. */
+  readonly ledger: readonly Stage[];
 }

@@ -1,4 +1,5 @@
 /** Puts together what `fileward status` shows. */
+import type { Stage } from '../records/ledger.ts';
 import type { CoverageReport, HistogramSnapshot, SessionStats } from '../native/addon.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Operation } from '../policy/ruleset.ts';
@@ -17,6 +18,7 @@ export interface StatusSource {
   readonly troubles: readonly string[];
   readonly records: Readonly<Record<string, number>>;
   readonly exported: StatusResult['export'];
+  readonly ledger: readonly Stage[];
 }
 
 export function statusOf(source: StatusSource): StatusResult {
@@ -50,6 +52,7 @@ export function statusOf(source: StatusSource): StatusResult {
     verdicts: { allow: latency(stats.verdicts.allow), deny: latency(stats.verdicts.deny) },
     gaps,
     export: source.exported,
+    ledger: source.ledger,
   };
 }
 

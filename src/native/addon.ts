@@ -92,8 +92,8 @@ export interface RuleCoverage {
   readonly rule_index: number;
   readonly files: number;
   readonly directories: number;
-  /** pattern -> real path where its literal part resolves elsewhere. */
-  readonly resolved: readonly { pattern: string; real: string }[];
+  /** Patterns whose literal part (`base`) leads elsewhere. */
+  readonly resolved: readonly { pattern: string; base: string; real: string }[];
   readonly absent: readonly string[];
   /** Apps of the rule that name nothing now. */
   readonly absent_apps: readonly string[];
@@ -137,6 +137,10 @@ export interface SessionStats {
   /** Failure counters by name (the table in native/base/failure.h). */
   readonly failures: Readonly<Record<string, bigint>>;
   readonly marks: { readonly permission: number; readonly notification: number };
+  /** Event records of both rings since the start; what is published and not drained waits there. */
+  readonly ring: { readonly published: number; readonly drained: number; readonly dropped: number };
+  /** Notification events read from the kernel, and those of them that coverage has looked into. */
+  readonly notification: { readonly read: number; readonly handled: number };
 }
 
 export interface HistogramSnapshot {
@@ -156,6 +160,12 @@ export interface Session {
   stats(): SessionStats;
   /** Ends the protection of a moved file; false when it was none. T3: a promise, since it waits for the coverage thread. */
   release(path: string): Promise<boolean>;
+  /**
+   * Covered files as `CoveredFiles` (covered-files.ts) reads them: all, as the last ruleset that had to be walked found
+   * them, when nobody has taken those yet; else those that changed since the last call. Their state after all facts that
+   * `drain` gives once this has resolved. Works after `close()` too; one call at a time.
+   */
+  coveredFiles(): Promise<Uint8Array<ArrayBuffer>>;
   /** Answers what is outstanding, wakes the threads, closes both groups. Idempotent. */
   close(): void;
 }
@@ -166,8 +176,11 @@ export interface Native {
   probe(): FeatureReport;
   checkGlob(pattern: string): PatternProblem | null;
   checkRegex(pattern: string): PatternProblem | null;
-  /** @throws Error when the JSON is not a ruleset (a bug of ours, never of the user's). */
-  createEvaluator(rulesetJson: string): Evaluator;
+  /**
+   * @param resolved - where literal parts of patterns lead, as `RuleCoverage.resolved` has them; both spellings match
+   * @throws Error when the JSON is not a ruleset (a bug of ours, never of the user's).
+   */
+  createEvaluator(rulesetJson: string, resolved?: Readonly<Record<string, string>>): Evaluator;
   /** Dry coverage for `check`: resolves paths and apps on this disk, places no mark. */
   inspectCoverage(rulesetJson: string): CoverageReport;
   openSession(options: SessionOptions): Session;

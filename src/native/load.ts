@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Native, Session, SessionOptions, SessionStats } from './addon.ts';
+import { type CoveredFilesLayout, coveredFilesLayout } from './covered-files.ts';
 import { type EventLayout, eventLayout } from './event-layout.ts';
 
 /** `stats()` as the addon gives it: numbers in arrays, named by `SessionStats` here. */
@@ -17,6 +18,7 @@ interface RawSession extends Omit<Session, 'stats'> {
 
 interface Addon extends Omit<Native, 'openSession'> {
   readonly layout: EventLayout;
+  readonly coveredFilesLayout: CoveredFilesLayout;
   readonly Session: new (options: SessionOptions) => RawSession;
 }
 
@@ -49,12 +51,16 @@ function requireAddon(): Addon {
 }
 
 function checked(addon: Addon): Addon {
-  for (const [name, expected] of Object.entries(eventLayout)) {
-    const actual: unknown = addon.layout?.[name as keyof EventLayout];
-    if (!isDeepStrictEqual(actual, expected)) {
+  const expected = { ...eventLayout, covered_files: coveredFilesLayout };
+  const actual: Record<string, unknown> = {
+    ...addon.layout,
+    covered_files: addon.coveredFilesLayout,
+  };
+  for (const [name, value] of Object.entries(expected)) {
+    if (!isDeepStrictEqual(actual[name], value)) {
       throw addonError(
         'FILEWARD_ADDON_OUTDATED',
-        `the native addon is of another version (event record: ${name} differs)`,
+        `the native addon is of another version (its layout of ${name} differs)`,
       );
     }
   }
@@ -96,6 +102,7 @@ function typedSession(raw: RawSession): Session {
       };
     },
     release: (file) => raw.release(file),
+    coveredFiles: () => raw.coveredFiles(),
     close: () => raw.close(),
   };
 }

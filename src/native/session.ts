@@ -2,11 +2,14 @@
  * The drain loop: takes event records from a native session whenever it wakes us, slice by slice, so that a burst never
  * holds the event loop for long.
  */
+import { setImmediate as setImmediatePromise } from 'node:timers/promises';
 import type { Native, Session, SessionOptions } from './addon.ts';
 import { EventBatch } from './event-batch.ts';
 
 /** Some 500 records of usual length, and more than the longest one (kMaxRecordBytes, 62 KB). */
 const sliceBytes = 128 * 1024;
+/** So many hold all that two full rings do (kRingBytes, 16 MiB each): what comes meanwhile isn't waited for. */
+const mostSlices = (2 * 16 * 1024 * 1024) / sliceBytes;
 
 export interface EventSessionOptions extends Omit<SessionOptions, 'onWake'> {
   /** Gets each slice; the batch is valid until this returns. */
@@ -16,6 +19,8 @@ export interface EventSessionOptions extends Omit<SessionOptions, 'onWake'> {
 export interface EventSession extends Omit<Session, 'drain'> {
   /** Hands over at once all that waits, for a flush. */
   drainNow(): void;
+  /** Hands over what waits now, slice by slice. */
+  drain(): Promise<void>;
 }
 
 /**
@@ -35,6 +40,9 @@ export function openEventSession(native: Native, options: EventSessionOptions): 
   }
   function drainNow(): void {
     while (drainSlice());
+  }
+  async function drain(): Promise<void> {
+    for (let slice = 0; slice < mostSlices && drainSlice(); slice++) await setImmediatePromise();
   }
   function turn(): void {
     scheduled = false;
@@ -57,7 +65,9 @@ export function openEventSession(native: Native, options: EventSessionOptions): 
     setRuleset: (json, version) => session.setRuleset(json, version),
     stats: () => session.stats(),
     release: (path) => session.release(path),
+    coveredFiles: () => session.coveredFiles(),
     drainNow,
+    drain,
     close() {
       session.close();
       drainNow();

@@ -1,8 +1,9 @@
-import { stat } from 'node:fs/promises';
 import type { Configuration } from '../policy/document.ts';
 import type { Change } from './changes.ts';
+import { oldestOf } from './clock.ts';
 import { FileHashes } from './hash.ts';
-import { hasFlag, type PathName } from './kernel-event.ts';
+import { addKeys, type FileStatus, hasFlag, type PathName, pathName } from './kernel-event.ts';
+import type { HashedFile } from './known-files-messages.ts';
 import type { RecordOperation } from './names.ts';
 
 export interface Hashes {
@@ -15,6 +16,8 @@ const HASHED: readonly RecordOperation[] = ['create', 'write', 'truncate', 'rena
 
 /** A record waits no longer for its hash: a file on a dead network file system would hold it back for ever. */
 const LONGEST_WAIT_MS = 5000;
+/** Hashes that nobody has taken. */
+const MOST_FRESH = 10_000;
 
 /** Puts hashes to changes, those of one file one after the other so that its records keep their order. */
 export class ChangeHasher {
@@ -23,10 +26,23 @@ export class ChangeHasher {
   readonly #inOrder = new Map<string, Promise<void>>();
   readonly #waiting = new Set<AbortController>();
   #hurried = false;
+  readonly #changes = new Set<Change>();
+  readonly #fresh: HashedFile[] = [];
 
   constructor(settings: () => Configuration['records']['hash'] | undefined) {
     this.#settings = settings;
     this.#hashes = new FileHashes(() => settings()?.maxSizeBytes ?? 0);
+  }
+
+  /** Kernel events of the changes that wait. */
+  get waiting(): number {
+    let events = 0;
+    for (const change of this.#changes) events += change.events;
+    return events;
+  }
+
+  oldestWaitingNs(): bigint | undefined {
+    return oldestOf(Array.from(this.#changes, ({ fact }) => fact.timeNs));
   }
 
   /** Calls `done` once: at once when there is nothing to wait for. */
@@ -44,11 +60,13 @@ export class ChangeHasher {
     const finish = async (): Promise<void> => {
       const before = order && hashing ? this.#before(change) : sha256Before;
       const sha256 = after ? await this.#after(change) : undefined;
+      this.#changes.delete(change);
       done({
         ...(sha256 !== undefined && { sha256 }),
         ...(before !== undefined && { sha256Before: before }),
       });
     };
+    this.#changes.add(change);
     const turn = (order ? order.then(finish) : finish()).finally(() => {
       if (this.#inOrder.get(fact.identity) === turn) this.#inOrder.delete(fact.identity);
     });
@@ -60,17 +78,26 @@ export class ChangeHasher {
     this.#hashes.forget(fact.identity, pathsNow(fact));
   }
 
-  async baseline(paths: readonly string[]): Promise<void> {
-    if (this.#settings()?.enabled !== true) return;
-    for (const path of paths) {
-      try {
-        const { dev, ino, size, mtimeNs, mode, uid, gid } = await stat(path, { bigint: true });
-        const status = { size, mtimeNs, mode: Number(mode), uid: Number(uid), gid: Number(gid) };
-        await this.#hashes.of({ paths: [{ text: path }], dev, ino, status });
-      } catch {
-        // Gone meanwhile: it has no content to compare with.
-      }
+  /** Hashes of files as they are now; what is known of later states stays. */
+  learn(files: readonly HashedFile[]): void {
+    for (const { path, dev, ino, size, mtimeNs, sha256 } of files) {
+      this.#hashes.learn([pathName(Buffer.from(path))], {
+        identity: `${dev}:${ino}`,
+        size,
+        mtimeNs,
+        sha256,
+      });
     }
+  }
+
+  /** What was hashed since the last call. */
+  takeHashes(): HashedFile[] {
+    return this.#fresh.splice(0);
+  }
+
+  /** What waits for its turn or its hash. */
+  addWaiting(keys: Set<string>): void {
+    for (const { fact } of this.#changes) addKeys(keys, fact);
   }
 
   /** Resolves when every change is told; those that still wait after `timeoutMs` go without their hash. */
@@ -94,12 +121,24 @@ export class ChangeHasher {
     try {
       return await new Promise((resolve) => {
         signal.addEventListener('abort', () => resolve(undefined), { once: true });
-        void this.#hashes.of({ paths: pathsNow(fact), dev, ino, status }, signal).then(resolve);
+        void this.#hashes.of({ paths: pathsNow(fact), dev, ino, status }, signal).then((sha256) => {
+          if (sha256 !== undefined) this.#keep(fact, status, sha256);
+          resolve(sha256);
+        });
       });
     } finally {
       clearTimeout(timer);
       this.#waiting.delete(waiting);
     }
+  }
+
+  #keep(fact: Change['fact'], { size, mtimeNs }: FileStatus, sha256: string): void {
+    const { dev, ino } = fact;
+    for (const path of pathsNow(fact)) {
+      const bytes = path.bytes ?? Buffer.from(path.text);
+      this.#fresh.push({ path: bytes, dev, ino, size, mtimeNs, sha256 });
+    }
+    this.#fresh.splice(0, this.#fresh.length - MOST_FRESH);
   }
 
   #before(change: Change): string | undefined {

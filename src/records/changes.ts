@@ -4,8 +4,9 @@
  * permission and the notification group are drained separately, so either of a pair may come first.
  */
 // Long because every fact about a file has to find what waits for it here.
-import type { Clock } from './clock.ts';
+import { type Clock, oldestOf } from './clock.ts';
 import {
+  addKeys,
   type FileStatus,
   hasFlag,
   type KernelEvent,
@@ -29,6 +30,8 @@ export interface Change {
   readonly judged: boolean;
   /** False when size and times are the same: only a hash can tell whether anything changed. */
   readonly differs: boolean;
+  /** Kernel events that it is made of. */
+  readonly events: number;
 }
 
 export interface ChangesOptions {
@@ -37,6 +40,8 @@ export interface ChangesOptions {
   readonly isGated: (event: KernelEvent) => boolean;
   readonly onChange: (change: Change) => void;
   readonly onDenied: (open: KernelEvent, emptyFileLeft: boolean) => void;
+  /** One event that changed nothing, or that what is told of another one says too. */
+  readonly onNothing: (why: 'quiet' | 'folded') => void;
   readonly processes: ProcessFiles;
 }
 
@@ -78,11 +83,15 @@ export class Changes {
     if (!hasFlag(event, 'o_creat_fresh') || event.identity === '') return false;
     const creation = this.#creations.get(event.identity);
     if (event.outcome === 'denied') {
-      if (creation === undefined) {
-        this.#wait(this.#deniedOpens, event);
-      } else {
+      if (creation !== undefined) {
         this.#creations.delete(event.identity);
+        this.#options.onNothing('folded');
         this.#tellDenied(event, true);
+      } else if (this.#deniedOpens.has(event.identity)) {
+        // The one that came first has created it.
+        this.#tellDenied(event, false);
+      } else {
+        this.#wait(this.#deniedOpens, event);
       }
       return true;
     }
@@ -121,7 +130,31 @@ export class Changes {
       case 'made':
         this.#tell(event, 'create');
         break;
+      case 'none':
+        this.#options.onNothing('quiet');
+        break;
     }
+  }
+
+  /** Events that wait for what belongs to them. */
+  get waiting(): number {
+    let events = this.#creations.size + this.#deniedOpens.size;
+    for (const write of this.#writes.values()) events += write.events;
+    return events;
+  }
+
+  addWaiting(keys: Set<string>): void {
+    for (const { event } of this.#creations.values()) addKeys(keys, event);
+    for (const { event } of this.#deniedOpens.values()) addKeys(keys, event);
+    for (const write of this.#writes.values()) addKeys(keys, write.last);
+  }
+
+  oldestWaitingNs(): bigint | undefined {
+    const [creation] = this.#creations.values();
+    const [denied] = this.#deniedOpens.values();
+    // In order of arrival, each of them.
+    const [write] = this.#writes.values();
+    return oldestOf([creation?.event.timeNs, denied?.event.timeNs, write?.firstNs]);
   }
 
   tick(): void {
@@ -151,10 +184,14 @@ export class Changes {
 
   #created(event: KernelEvent): void {
     const told = this.#toldDenied.get(event.identity)?.event.actor.pid;
-    if (told !== undefined && [told, 0].includes(event.actor.pid)) return;
+    if (told !== undefined && [told, 0].includes(event.actor.pid)) {
+      this.#options.onNothing('folded');
+      return;
+    }
     const denied = this.#deniedOpens.get(event.identity);
     if (denied !== undefined) {
       this.#deniedOpens.delete(event.identity);
+      this.#options.onNothing('folded');
       this.#tellDenied(denied.event, true);
       return;
     }
@@ -182,6 +219,7 @@ export class Changes {
       accomplices: [],
       judged: true,
       differs: true,
+      events: 1,
     });
   }
 
@@ -204,14 +242,19 @@ export class Changes {
 
   #closed(event: KernelEvent): void {
     const write = this.#writes.get(keyOf(event));
+    if (write !== undefined) {
+      if (write.close(event, this.#options.processes)) this.#finish(keyOf(event), write);
+      return;
+    }
     const { before, status } = event;
     // No write was told, but a mapping changes a file without one; a new file's times are still being set.
     const isNew = this.#newFiles.has(event.identity) && before?.size === status?.size;
-    if (write === undefined && before && status && !isNew && !sameContent(before, status)) {
+    if (before && status && !isNew && !sameContent(before, status)) {
       const emptied = status.size === 0n && before.size > 0n;
       this.#tell(event, emptied ? 'truncate' : 'write');
+    } else {
+      this.#options.onNothing('quiet');
     }
-    if (write?.close(event, this.#options.processes)) this.#finish(keyOf(event), write);
   }
 
   #attributes(event: KernelEvent): void {
@@ -223,7 +266,10 @@ export class Changes {
         write.update(event);
         return;
       }
-      if (sameContent(before, status) || this.#newFiles.has(event.identity)) return;
+      if (sameContent(before, status) || this.#newFiles.has(event.identity)) {
+        this.#options.onNothing('quiet');
+        return;
+      }
     }
     this.#tell(event, 'attributes');
   }
@@ -260,6 +306,7 @@ export class Changes {
       accomplices,
       judged: hasFlag(fact, 'judged'),
       differs: isNew || !before || !status || !sameContent(before, status),
+      events: write.events,
     });
   }
 
@@ -272,6 +319,7 @@ export class Changes {
       accomplices: [],
       judged: hasFlag(event, 'judged'),
       differs: true,
+      events: 1,
     });
   }
 
@@ -283,6 +331,7 @@ export class Changes {
   }
 
   #wait(waiting: Map<string, Waiting>, event: KernelEvent): void {
+    if (waiting.has(event.identity)) this.#giveUp(waiting, event.identity);
     const oldest = waiting.keys().next();
     if (waiting.size >= MOST_WAITING && !oldest.done) this.#giveUp(waiting, oldest.value);
     waiting.set(event.identity, { event, sinceMs: this.#options.clock.nowMs() });

@@ -6,6 +6,14 @@ export interface Clock {
   nowNs(): bigint;
 }
 
+export function oldestOf(times: Iterable<bigint | undefined>): bigint | undefined {
+  let oldest: bigint | undefined;
+  for (const time of times) {
+    if (time !== undefined && (oldest === undefined || time < oldest)) oldest = time;
+  }
+  return oldest;
+}
+
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
   // hrtime starts anywhere; Date has milliseconds only. A record about the agent itself needs no more.

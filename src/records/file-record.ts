@@ -196,12 +196,27 @@ const CHANGED: Readonly<Record<RecordOperation, string>> = {
   attributes: 'changed owner, mode or times of',
 };
 
+/** When nobody saw who did it. */
+const FOUND: Readonly<Record<RecordOperation, string>> = {
+  read: 'opened',
+  write: 'written',
+  exec: 'executed',
+  create: 'created',
+  delete: 'deleted',
+  rename: 'renamed',
+  truncate: 'truncated',
+  attributes: 'given another owner, mode or times',
+};
+
 function fileSentence(occurrence: Occurrence): string {
   const { actor, operation } = occurrence;
   const who = actor.exe
     ? `${baseName(actor.exe)} (pid ${actor.pid})`
     : `a process that is not known${actor.pid > 0 ? ` (pid ${actor.pid})` : ''}`;
   const what = objectOf(occurrence);
+  if (occurrence.event === 'modified' && occurrence.reason === 'found_on_rescan') {
+    return printable(`found on rescan: ${what} was ${FOUND[operation]}`);
+  }
   if (operation === 'create' && occurrence.newPath) return printable(`${who} linked ${what}`);
   const opened = OPENED[operation];
   const done = `${who} ${CHANGED[operation]} ${what}`;

@@ -3,7 +3,8 @@
  * changed hash, owner or mode is never folded away. Memory is bounded by the number of different ones in a window; beyond it the oldest
  * window ends early, so nothing is lost.
  */
-import type { Clock } from './clock.ts';
+import { type Clock, oldestOf } from './clock.ts';
+import { addKeys } from './kernel-event.ts';
 import type { Folded, Occurrence } from './occurrence.ts';
 
 export interface FoldOptions {
@@ -19,6 +20,7 @@ interface Window {
   /** Of what went out or waits last; undefined: no hash. */
   sha256: string | undefined;
   count: number;
+  events: number;
   firstNs: bigint;
   last: Occurrence;
 }
@@ -36,18 +38,19 @@ export class Fold {
     const window = this.#windows.get(key);
     if (window === undefined) {
       this.#open(key, occurrence);
-      this.#emit(occurrence, 1, occurrence.timeNs);
+      this.#emitOne(occurrence);
       return;
     }
     const { sha256 } = occurrence;
     if (sha256 !== undefined && sha256 !== window.sha256) {
       this.#emitRest(window);
       window.sha256 = sha256;
-      this.#emit(occurrence, 1, occurrence.timeNs);
+      this.#emitOne(occurrence);
       return;
     }
     if (window.count === 0) window.firstNs = occurrence.timeNs;
     window.count += 1;
+    window.events += occurrence.events;
     window.last = occurrence;
   }
 
@@ -59,6 +62,24 @@ export class Fold {
       this.#windows.delete(key);
       this.#emitRest(window);
     }
+  }
+
+  /** Kernel events whose record waits for the end of a window. */
+  get waiting(): number {
+    let events = 0;
+    for (const window of this.#windows.values()) events += window.events;
+    return events;
+  }
+
+  addWaiting(keys: Set<string>): void {
+    for (const { count, last } of this.#windows.values()) {
+      if (count > 0) addKeys(keys, { ...last, ino: BigInt(last.inode ?? 0) });
+    }
+  }
+
+  oldestWaitingNs(): bigint | undefined {
+    const waiting = Array.from(this.#windows.values()).filter(({ count }) => count > 0);
+    return oldestOf(waiting.map(({ firstNs }) => firstNs));
   }
 
   flush(): void {
@@ -76,6 +97,7 @@ export class Fold {
       endsMs: this.#options.clock.nowMs() + this.#options.windowMs(),
       sha256: occurrence.sha256,
       count: 0,
+      events: 0,
       firstNs: occurrence.timeNs,
       last: occurrence,
     });
@@ -83,12 +105,15 @@ export class Fold {
 
   #emitRest(window: Window): void {
     if (window.count === 0) return;
-    this.#emit(window.last, window.count, window.firstNs);
+    const { last: occurrence, count, events, firstNs } = window;
     window.count = 0;
+    window.events = 0;
+    this.#options.emit({ occurrence, count, events, firstNs, lastNs: occurrence.timeNs });
   }
 
-  #emit(occurrence: Occurrence, count: number, firstNs: bigint): void {
-    this.#options.emit({ occurrence, count, firstNs, lastNs: occurrence.timeNs });
+  #emitOne(occurrence: Occurrence): void {
+    const { timeNs, events } = occurrence;
+    this.#options.emit({ occurrence, count: 1, events, firstNs: timeNs, lastNs: timeNs });
   }
 }
 

@@ -53,6 +53,14 @@ export class FileHashes {
     return sha256;
   }
 
+  /** What others know; it is not newer than what is remembered. */
+  learn(paths: readonly PathName[], known: Known): void {
+    if (!this.#byIdentity.has(known.identity)) put(this.#byIdentity, known.identity, known);
+    for (const path of paths) {
+      if (!this.#byPath.has(nameOf(path))) put(this.#byPath, nameOf(path), known);
+    }
+  }
+
   /** The last hash of this file, if it had that content in `before`; without `before`, whatever was last known. */
   before(identity: string, before: FileStatus | undefined): string | undefined {
     const known = this.#byIdentity.get(identity);

@@ -131,11 +131,34 @@ export function readEvent(batch: EventBatch): KernelEvent {
 
 function readPath(batch: EventBatch, name: EventString): PathName | undefined {
   const bytes = batch.bytes(name);
-  if (bytes.length === 0) return undefined;
+  return bytes.length === 0 ? undefined : pathName(bytes);
+}
+
+/** Copies what it keeps. */
+export function pathName(bytes: Buffer): PathName {
   const text = bytes.toString('utf8');
   // Only a text with the replacement character can have lost something; a name may hold it honestly, too.
   if (!text.includes('\ufffd') || bytes.equals(Buffer.from(text))) return { text };
   return { text, bytes: Buffer.from(bytes) };
+}
+
+/** Adds what names the files of an event: inode number and paths. */
+export function addKeys(
+  keys: Set<string>,
+  {
+    ino,
+    path,
+    newPath,
+    protectedPath,
+  }: Pick<KernelEvent, 'ino' | 'path' | 'newPath' | 'protectedPath'>,
+): void {
+  if (ino !== 0n) keys.add(String(ino));
+  for (const each of [path, newPath, protectedPath]) if (each) keys.add(pathKey(each));
+}
+
+/** The bytes of a path, one character each: for comparing and as a key. */
+export function pathKey({ text, bytes }: PathName): string {
+  return (bytes ?? Buffer.from(text)).toString('latin1');
 }
 
 function readActor(batch: EventBatch): Actor {

@@ -3,15 +3,15 @@
  * follow each other are one gap; a gap is told once when it has ended, or every ten seconds while it lasts.
  */
 import type { EventBatch } from '../native/event-batch.ts';
-import { type Clock, isoNanoseconds, timeSpan } from './clock.ts';
-import { ATTRIBUTE } from './names.ts';
+import { type Clock, isoNanoseconds, oldestOf, timeSpan } from './clock.ts';
+import { ATTRIBUTE, type LostStage } from './names.ts';
 import type { Attributes } from './record.ts';
 
 export interface Loss {
   /** `error.type`. */
   readonly reason: string;
-  /** Where: kernel, ring, records, export. */
-  readonly stage: string;
+  /** Where: kernel, ring, records, outbox, export, agent. */
+  readonly stage: LostStage;
   /** Absent: nobody knows. */
   readonly count?: number;
   readonly fromNs?: bigint;
@@ -22,7 +22,7 @@ export interface Loss {
 
 export interface Gap {
   readonly reason: string;
-  readonly stage: string;
+  readonly stage: LostStage;
   readonly count?: number;
   readonly fromNs: bigint;
   readonly toNs: bigint;
@@ -90,6 +90,10 @@ export class LossLedger {
     }
   }
 
+  oldestWaitingNs(): bigint | undefined {
+    return oldestOf(Array.from(this.#gaps.values(), ({ gap }) => gap.fromNs));
+  }
+
   flush(): void {
     for (const { gap } of this.#gaps.values()) this.#emit(gap);
     this.#gaps.clear();
@@ -112,8 +116,13 @@ export function lossOf(batch: EventBatch): Loss {
 }
 
 export function gapSentence({ count, reason, tree }: Gap): string {
-  const number = count === undefined ? 'An unknown number of' : String(count);
-  return `${number} records were lost: ${reason}${tree === undefined ? '' : ` below ${tree}`}`;
+  const records =
+    count === undefined
+      ? 'An unknown number of records were'
+      : count === 1
+        ? '1 record was'
+        : `${count} records were`;
+  return `${records} lost: ${reason}${tree === undefined ? '' : ` below ${tree}`}`;
 }
 
 /** Without a count when nobody knows the number. */

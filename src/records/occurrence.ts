@@ -1,3 +1,4 @@
+import { FileState } from '../native/covered-files.ts';
 import type { RuleInfo } from '../policy/compile.ts';
 import type { Mode } from '../policy/ruleset.ts';
 import {
@@ -6,7 +7,9 @@ import {
   hasFlag,
   type KernelEvent,
   type PathName,
+  pathName,
 } from './kernel-event.ts';
+import type { Found } from './known-files-messages.ts';
 import { type FileEvent, type Reason, type RecordOperation, SEVERITY } from './names.ts';
 
 /** Something that happened to a covered file, understood; a record is made of one or of several equal ones. */
@@ -32,6 +35,8 @@ export interface Occurrence {
   readonly sha256Before?: string;
   /** What it led to, where changes that look the same are not: another owner, the other direction. */
   readonly effect: string;
+  /** Kernel events that end with its record; 0 when another record of the same change accounts for them. */
+  readonly events: number;
 }
 
 /** Equal occurrences of one window, as one record tells them. */
@@ -39,6 +44,8 @@ export interface Folded {
   /** The last of them. */
   readonly occurrence: Occurrence;
   readonly count: number;
+  /** Sum of theirs. */
+  readonly events: number;
   readonly firstNs: bigint;
   readonly lastNs: bigint;
 }
@@ -51,6 +58,7 @@ export interface Rest {
   readonly mode: Mode;
   readonly verdict: 'allow' | 'deny';
   readonly count: number;
+  readonly events: number;
   readonly firstNs: bigint;
   readonly lastNs: bigint;
 }
@@ -60,6 +68,7 @@ export function occurrenceOf(
   rule: RuleInfo,
   name: FileEvent,
   operation: RecordOperation,
+  events: number,
   packageManager?: string,
 ): Occurrence {
   const { path, protectedPath, newPath, status, reason } = event;
@@ -83,6 +92,35 @@ export function occurrenceOf(
     actor: event.actor,
     ...(packageManager !== undefined && name === 'modified' && { packageManager }),
     effect: effectOf(event),
+    events,
+  };
+}
+
+/** Nobody saw who did it, nor how: that it was not denied is all that is certain. */
+export function foundOccurrence(found: Found, rule: RuleInfo, timeNs: bigint): Occurrence {
+  const { operation, path, newPath, replaced, state, sha256, sha256Before } = found;
+  const now = state && new FileState(Buffer.from(state));
+  return {
+    event: 'modified',
+    severity: SEVERITY.info,
+    timeNs,
+    events: 0,
+    rule,
+    mode: rule.mode,
+    operation,
+    verdict: 'allow',
+    reason: 'found_on_rescan',
+    path: pathName(Buffer.from(path)),
+    ...(newPath && { newPath: pathName(Buffer.from(newPath)) }),
+    ...(replaced && { replaced }),
+    ...(now && {
+      inode: String(now.ino),
+      status: { size: now.size, mtimeNs: now.mtimeNs, mode: now.mode, uid: now.uid, gid: now.gid },
+    }),
+    actor: { pid: 0 },
+    ...(sha256 !== undefined && { sha256 }),
+    ...(sha256Before !== undefined && { sha256Before }),
+    effect: '',
   };
 }
 

@@ -6,6 +6,9 @@ const MOST_ACCOMPLICES = 8;
 /** All that was written to one file since it was last told. */
 export class PendingWrite {
   readonly sinceMs: number;
+  readonly firstNs: bigint;
+  /** Kernel events that it is made of. */
+  events = 0;
   lastMs: number;
   /** Looked whether its process still holds the file. */
   settled = false;
@@ -21,6 +24,7 @@ export class PendingWrite {
 
   constructor(first: KernelEvent, nowMs: number) {
     this.sinceMs = nowMs;
+    this.firstNs = first.timeNs;
     this.lastMs = nowMs;
     this.#before = first.before;
     this.#last = first;
@@ -33,6 +37,7 @@ export class PendingWrite {
   }
 
   add(event: KernelEvent, nowMs: number): void {
+    this.events += 1;
     this.lastMs = nowMs;
     this.#last = event;
     this.#writers.add(event.actor.pid);
@@ -43,6 +48,7 @@ export class PendingWrite {
 
   /** Takes the file's state from a fact that isn't a write. */
   update(event: KernelEvent): void {
+    this.events += 1;
     this.#last = event;
   }
 
@@ -51,6 +57,7 @@ export class PendingWrite {
    * other writers count only while they live.
    */
   close(event: KernelEvent, processes: ProcessFiles): boolean {
+    this.events += 1;
     this.#last = event;
     this.closed = true;
     this.#writers.delete(event.actor.pid);

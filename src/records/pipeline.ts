@@ -3,13 +3,14 @@
  * Owns all that waits in memory, each kind of it bounded. Runs on the JavaScript thread; `accept` copies what it keeps,
  * so a batch may be overwritten when it returns. `tick` is to be called every 50 ms or so.
  */
+// Long because it is the whole way of an event to its record.
 import type { EventBatch } from '../native/event-batch.ts';
 import type { CompiledPolicy, RuleInfo } from '../policy/compile.ts';
 import type { Configuration } from '../policy/document.ts';
 import type { Operation } from '../policy/ruleset.ts';
 import { overrideYaml } from '../policy/snippet.ts';
 import { type Change, Changes } from './changes.ts';
-import { type Clock, systemClock } from './clock.ts';
+import { type Clock, oldestOf, systemClock } from './clock.ts';
 import { ChangeHasher } from './change-hasher.ts';
 import type { RecordCounters } from './counters.ts';
 import {
@@ -22,7 +23,9 @@ import {
 } from './file-record.ts';
 import { Fold } from './fold.ts';
 import { hasFlag, type KernelEvent, readEvent } from './kernel-event.ts';
+import type { Found, HashedFile } from './known-files-messages.ts';
 import { LearnedPairs } from './learned.ts';
+import { EventAccount, type LedgerSources } from './ledger.ts';
 import { type Gap, gapAttributes, gapSentence, type Loss, LossLedger, lossOf } from './loss.ts';
 import {
   AGENT_EVENT_SEVERITY,
@@ -31,7 +34,7 @@ import {
   RECORD_LOST,
   SEVERITY,
 } from './names.ts';
-import { type Occurrence, occurrenceOf } from './occurrence.ts';
+import { foundOccurrence, type Occurrence, occurrenceOf } from './occurrence.ts';
 import { type ProcessFiles, procFiles } from './process-files.ts';
 import type { Attributes, FilewardRecord } from './record.ts';
 import { RecordLimit } from './record-limit.ts';
@@ -57,7 +60,7 @@ export interface PipelineStats {
   readonly events: Readonly<Record<string, number>>;
   /** Records handed on, by event name. */
   readonly records: Readonly<Record<string, number>>;
-  /** Records lost or dropped, by reason; -1n where a number isn't known. */
+  /** Records lost or dropped, by reason; a gap whose number isn't known counts 1. */
   readonly lost: Readonly<Record<string, number>>;
 }
 
@@ -75,7 +78,10 @@ export class Pipeline {
   readonly #limit: RecordLimit;
   readonly #hasher: ChangeHasher;
   readonly #learned = new LearnedPairs();
-  readonly #ledger: LossLedger;
+  readonly #losses: LossLedger;
+  readonly #account = new EventAccount();
+  readonly #unknownGaps: Record<string, Record<string, number>> = {};
+  #emitted = 0;
   readonly #counts = {
     events: new Map<string, number>(),
     records: new Map<string, number>(),
@@ -90,11 +96,11 @@ export class Pipeline {
       resource: options.resource,
       users: new UserNames(options.passwd ?? '/etc/passwd', clock),
     };
-    this.#ledger = new LossLedger(clock, (gap) => this.#tellGap(gap));
+    this.#losses = new LossLedger(clock, (gap) => this.#tellGap(gap));
     this.#limit = new RecordLimit({
       clock,
-      pass: (folded) => this.#emit(fileRecord(this.#context, folded)),
-      emitRest: (rest) => this.#emit(restRecord(this.#context, rest)),
+      pass: (folded) => this.#emit(fileRecord(this.#context, folded), folded.events),
+      emitRest: (rest) => this.#emit(restRecord(this.#context, rest), rest.events),
     });
     this.#fold = new Fold({
       clock,
@@ -108,6 +114,9 @@ export class Pipeline {
       isGated: (event) => this.#ruleOf(event)?.behavior === 'block',
       onChange: (change) => this.#change(change),
       onDenied: (open, emptyFileLeft) => this.#tellOpen(open, emptyFileLeft),
+      onNothing: (why) => {
+        this.#account[why] += 1;
+      },
     });
   }
 
@@ -119,14 +128,23 @@ export class Pipeline {
     if (this.#policies.size > KEPT_POLICIES && !oldest.done) this.#policies.delete(oldest.value);
   }
 
+  /** The ruleset of this version did not come into force. */
+  dropPolicy(version: bigint): void {
+    this.#policies.delete(version);
+  }
+
+  /** @throws what the first event threw that could not be understood; it is counted as lost and the others are told. */
   accept(batch: EventBatch): void {
+    const errors: unknown[] = [];
     while (batch.next()) {
-      const { kind } = batch;
-      count(this.#counts.events, kind, 1);
-      if (kind === 'lost') this.lost(lossOf(batch));
-      else if (kind === 'app_replaced') this.#acceptAppReplaced(readEvent(batch));
-      else if (kind === 'open' || kind === 'access' || kind === 'change') this.#acceptFile(batch);
+      try {
+        this.#acceptOne(batch);
+      } catch (error) {
+        errors.push(error);
+        this.#drop('event_malformed', 1);
+      }
     }
+    if (errors.length > 0) throw errors[0];
   }
 
   /** A record about the agent itself; it is never folded. */
@@ -138,21 +156,55 @@ export class Pipeline {
 
   /** Something did not become a record, or a record did not reach the collector. */
   lost(loss: Loss): void {
-    count(this.#counts.lost, loss.reason, loss.count ?? 1);
-    this.#options.counters.lost(loss.reason, loss.count ?? 1);
-    this.#ledger.add(loss);
+    const { reason, stage } = loss;
+    count(this.#counts.lost, reason, loss.count ?? 1);
+    this.#options.counters.lost(reason, loss.count ?? 1);
+    if (loss.count === undefined) {
+      const gaps = this.#unknownGaps[stage];
+      this.#unknownGaps[stage] = { ...gaps, [reason]: (gaps?.[reason] ?? 0) + 1 };
+    }
+    this.#losses.add(loss);
   }
 
-  /** Learns hashes of files as they are now, in the background, so that a first change can say what was there. */
-  baseline(paths: readonly string[]): Promise<void> {
-    return this.#hasher.baseline(paths);
+  /** A change that happened while no agent ran; `ruleIndex` counts in the ruleset of that version. */
+  found(found: Found, ruleIndex: number, rulesetVersion: bigint): void {
+    const rule = this.#policies.get(rulesetVersion)?.rules[ruleIndex];
+    if (rule === undefined) {
+      this.lost({ reason: 'policy_gone', stage: 'records', count: 1 });
+      return;
+    }
+    this.#options.counters.fileEvent(rule, 'modified', 'write');
+    const now = (this.#options.clock ?? systemClock).nowNs();
+    this.#fold.add(foundOccurrence(found, rule, now));
+  }
+
+  /** Paths (`pathKey`) and inode numbers of what was accepted and is not told yet. */
+  notTold(): ReadonlySet<string> {
+    const keys = new Set<string>();
+    for (const about of [this.#changes, this.#hasher, this.#fold]) about.addWaiting(keys);
+    return keys;
+  }
+
+  /** Content of files as it is known to be, so that a first change can say what was there. */
+  learnHashes(files: readonly HashedFile[]): void {
+    this.#hasher.learn(files);
+  }
+
+  /** Hashes of changed files since the last call. */
+  takeHashes(): HashedFile[] {
+    return this.#hasher.takeHashes();
+  }
+
+  /** Tells the gaps known so far, without waiting for more of the same. */
+  tellLosses(): void {
+    this.#losses.flush();
   }
 
   tick(): void {
     this.#changes.tick();
     this.#fold.tick();
     this.#limit.tick();
-    this.#ledger.tick();
+    this.#losses.tick();
   }
 
   /** Hands on all that waits, hashes included. */
@@ -161,7 +213,7 @@ export class Pipeline {
     await this.#hasher.finish(FLUSH_HASHES_MS);
     this.#fold.flush();
     this.#limit.flush();
-    this.#ledger.flush();
+    this.#losses.flush();
   }
 
   stats(): PipelineStats {
@@ -173,9 +225,57 @@ export class Pipeline {
     };
   }
 
+  /** Time of the oldest event that is not wholly told; undefined: nothing waits. */
+  oldestWaitingNs(): bigint | undefined {
+    const waiting = [this.#changes, this.#hasher, this.#fold, this.#limit, this.#losses];
+    return oldestOf(waiting.map((each) => each.oldestWaitingNs()));
+  }
+
+  /** What the ledger has to know of this stage. */
+  books(): LedgerSources['records'] {
+    return {
+      account: this.#account,
+      waiting:
+        this.#changes.waiting + this.#hasher.waiting + this.#fold.waiting + this.#limit.waiting,
+      emitted: this.#emitted,
+      unknownGaps: this.#unknownGaps,
+    };
+  }
+
+  #acceptOne(batch: EventBatch): void {
+    const { kind } = batch;
+    count(this.#counts.events, kind, 1);
+    switch (kind) {
+      case 'lost':
+        // The ring's own report is no record that went through the ring.
+        if (batch.failureName !== 'ring_full') this.#account.lossReports += 1;
+        this.lost(lossOf(batch));
+        break;
+      case 'app_replaced':
+        this.#acceptAppReplaced(readEvent(batch));
+        break;
+      case 'open':
+      case 'access':
+      case 'change':
+        this.#acceptFile(batch);
+        break;
+      default:
+        this.#account.quiet += 1;
+    }
+  }
+
+  #drop(reason: string, events: number): void {
+    this.#account.drop(reason, events);
+    this.lost({ reason, stage: 'records', count: events });
+  }
+
   /** A replacement that is followed is what the configuration meant; one that isn't leaves an app unlisted. */
   #acceptAppReplaced(event: KernelEvent): void {
-    if (hasFlag(event, 'listed')) return;
+    if (hasFlag(event, 'listed')) {
+      this.#account.quiet += 1;
+      return;
+    }
+    this.#account.told += 1;
     this.agentEvent(
       'fileward.coverage.degraded',
       `${event.path.text} was replaced and is listed no more until a reload`,
@@ -184,7 +284,10 @@ export class Pipeline {
   }
 
   #acceptFile(batch: EventBatch): void {
-    if (batch.has('own')) return;
+    if (batch.has('own')) {
+      this.#account.quiet += 1;
+      return;
+    }
     const event = readEvent(batch);
     if (event.kind === 'change') this.#changes.fact(event);
     else if (event.kind === 'access' || !this.#changes.open(event)) this.#tellOpen(event, false);
@@ -194,16 +297,23 @@ export class Pipeline {
   #tellOpen(event: KernelEvent, emptyFileLeft: boolean): void {
     const rule = this.#ruleOf(event);
     const { outcome, operation } = event;
-    if (rule === undefined || operation === 'none') return;
-    if (outcome === 'learned' || (outcome === 'accessed' && event.mode === 'discover')) {
-      this.#learn(rule, event, operation);
+    if (rule === undefined) {
+      this.#drop('policy_gone', 1);
+      return;
     }
+    if (operation === 'none') {
+      this.#account.quiet += 1;
+      return;
+    }
+    const learns = outcome === 'learned' || (outcome === 'accessed' && event.mode === 'discover');
+    const learned = learns && this.#learn(rule, event, operation);
     if (outcome !== 'accessed' && outcome !== 'violated' && outcome !== 'denied') {
+      this.#account[learned ? 'told' : 'quiet'] += 1;
       this.#options.counters.fileEvent(rule, 'quiet', operation);
       return;
     }
     this.#options.counters.fileEvent(rule, outcome, operation);
-    const occurrence = this.#occurrence(rule, event, outcome, operation);
+    const occurrence = this.#occurrence(rule, event, outcome, operation, 1);
     const left = {
       reason: 'empty_file_left',
       severity: SEVERITY[rule.severity ?? 'error'],
@@ -212,43 +322,52 @@ export class Pipeline {
   }
 
   #change(change: Change): void {
-    const { fact, judged } = change;
+    const { fact, judged, events } = change;
     const rule = this.#ruleOf(fact);
-    if (rule === undefined) return;
+    if (rule === undefined) {
+      this.#drop('policy_gone', events);
+      return;
+    }
     if (fact.outcome !== 'modified' && fact.outcome !== 'violated') {
+      this.#account.quiet += events;
       this.#hasher.forget(change);
       this.#options.counters.fileEvent(rule, 'quiet', 'write');
       return;
     }
-    if (!judged) this.#tellUnlisted(rule, fact, change.operation);
+    let told = !judged && this.#tellUnlisted(rule, fact, change.operation);
     for (const other of change.accomplices) {
       const rule = this.#ruleOf(other);
-      if (rule && !hasFlag(other, 'judged')) this.#tellUnlisted(rule, other, change.operation);
+      if (!rule || hasFlag(other, 'judged')) continue;
+      told = this.#tellUnlisted(rule, other, change.operation) || told;
     }
     this.#hasher.add(change, rule.hash, (hashes) => {
       if (!change.differs && hashes.sha256 !== undefined && hashes.sha256 === hashes.sha256Before) {
+        this.#account[told ? 'folded' : 'quiet'] += events;
         return;
       }
       this.#options.counters.fileEvent(rule, 'modified', 'write');
-      const occurrence = this.#occurrence(rule, fact, 'modified', change.operation);
+      const occurrence = this.#occurrence(rule, fact, 'modified', change.operation, events);
       this.#fold.add({ ...occurrence, ...hashes });
     });
   }
 
-  /** A change that no gate could have stopped, by an app that no entry lists. */
-  #tellUnlisted(rule: RuleInfo, fact: KernelEvent, operation: Change['operation']): void {
-    if (hasFlag(fact, 'listed')) return;
-    if (fact.mode === 'discover') this.#learn(rule, fact, 'write');
-    if (fact.outcome !== 'violated') return;
+  /** A change that no gate could have stopped, by an app that no entry lists; true when there was something to tell. */
+  #tellUnlisted(rule: RuleInfo, fact: KernelEvent, operation: Change['operation']): boolean {
+    if (hasFlag(fact, 'listed')) return false;
+    const learned = fact.mode === 'discover' && this.#learn(rule, fact, 'write');
+    if (fact.outcome !== 'violated') return learned;
     this.#options.counters.fileEvent(rule, 'violated', 'write');
-    this.#fold.add(this.#occurrence(rule, fact, 'violated', operation));
+    // The record of the change itself accounts for its events.
+    this.#fold.add(this.#occurrence(rule, fact, 'violated', operation, 0));
+    return true;
   }
 
-  #learn(rule: RuleInfo, event: KernelEvent, operation: Operation): void {
+  /** True when it is new, and told. */
+  #learn(rule: RuleInfo, event: KernelEvent, operation: Operation): boolean {
     const { actor } = event;
-    if (actor.exe === undefined) return;
+    if (actor.exe === undefined) return false;
     const uid = this.#settings?.learning.user ? actor.uid : undefined;
-    if (!this.#learned.add(rule, actor.exe, operation, uid)) return;
+    if (!this.#learned.add(rule, actor.exe, operation, uid)) return false;
     this.#options.counters.learnedPairs(rule.group, this.#learned.countOf(rule.group));
     const user = uid === undefined ? undefined : (this.#context.users.nameOf(uid) ?? String(uid));
     const entry = { exe: actor.exe, operations: [operation], ...(user !== undefined && { user }) };
@@ -263,6 +382,7 @@ export class Pipeline {
         yaml: overrideYaml(rule.group, rule.rule, [entry]),
       }),
     );
+    return true;
   }
 
   #occurrence(
@@ -270,10 +390,11 @@ export class Pipeline {
     event: KernelEvent,
     name: FileEvent,
     operation: Occurrence['operation'],
+    events: number,
   ): Occurrence {
     const { ruleset } = this.#policies.get(event.rulesetVersion) ?? {};
     const manager = ruleset?.package_managers[event.packageManager]?.name;
-    return occurrenceOf(event, rule, name, operation, manager);
+    return occurrenceOf(event, rule, name, operation, events, manager);
   }
 
   #ruleOf(event: KernelEvent): RuleInfo | undefined {
@@ -284,7 +405,9 @@ export class Pipeline {
     this.agentEvent(RECORD_LOST, gapSentence(gap), gapAttributes(gap));
   }
 
-  #emit(record: FilewardRecord): void {
+  #emit(record: FilewardRecord, events = 0): void {
+    this.#account.tell(events);
+    this.#emitted += 1;
     count(this.#counts.records, record.event, 1);
     this.#options.onRecord(record);
   }

@@ -1,6 +1,6 @@
 /** Holds a rule to its `max_records`: what is beyond it becomes one record for the rest of each kind, with its count. */
 import type { RuleInfo } from '../policy/compile.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, oldestOf } from './clock.ts';
 import type { Folded, Rest } from './occurrence.ts';
 
 export interface RecordLimitOptions {
@@ -41,6 +41,7 @@ export class RecordLimit {
       mode,
       verdict,
       count: (rest?.count ?? 0) + folded.count,
+      events: (rest?.events ?? 0) + folded.events,
       firstNs: rest?.firstNs ?? folded.firstNs,
       lastNs: folded.lastNs,
     });
@@ -51,6 +52,20 @@ export class RecordLimit {
     for (const [key, budget] of this.#budgets) {
       if (budget.endsMs <= now) this.#end(key, budget);
     }
+  }
+
+  /** Kernel events that the record for the rest will tell. */
+  get waiting(): number {
+    let events = 0;
+    for (const { rest } of this.#budgets.values()) {
+      for (const each of rest.values()) events += each.events;
+    }
+    return events;
+  }
+
+  oldestWaitingNs(): bigint | undefined {
+    const rests = Array.from(this.#budgets.values(), ({ rest }) => [...rest.values()]).flat();
+    return oldestOf(rests.map(({ firstNs }) => firstNs));
   }
 
   flush(): void {

@@ -24,6 +24,15 @@ const RETRYABLE: ReadonlySet<number> = new Set([
   status.UNAVAILABLE,
   status.DATA_LOSS,
 ]);
+/** Somebody answers who isn't the collector, or isn't to hear us: no fault of the records. */
+const MISCONFIGURED: ReadonlySet<number> = new Set([
+  status.UNAUTHENTICATED,
+  status.PERMISSION_DENIED,
+  status.UNIMPLEMENTED,
+  status.NOT_FOUND,
+]);
+/** grpc-js makes such an INTERNAL itself when a stream ends before there was an answer. */
+const CUT_OFF = /^Received RST_STREAM /;
 const GRPC_GZIP = 2;
 /** After so many deadlines in a row the connection is taken for dead, which grpc-js itself may not notice. */
 const DEADLINES_BEFORE_RECONNECT = 5;
@@ -111,6 +120,8 @@ export class GrpcTransport implements Transport {
       'grpc.primary_user_agent': 'fileward',
       // A collector that was away is found again within seconds, not minutes.
       'grpc.max_reconnect_backoff_ms': 5000,
+      // A connection of its own: what fills the window of one lane holds up no other.
+      'grpc.use_local_subchannel_pool': 1,
     });
     return client as unknown as LogsOrMetricsClient;
   }
@@ -123,11 +134,15 @@ function targetOf(url: string): string {
 }
 
 function resultOf(error: ServiceError): SendResult {
-  const reason = `grpc ${status[error.code] ?? error.code}: ${error.details}`;
-  const afterMs = retryDelayMs(error.metadata?.get('grpc-status-details-bin')[0]);
+  const { code, details, metadata } = error;
+  const reason = `grpc ${status[code] ?? code}: ${details}`;
+  const afterMs = retryDelayMs(metadata?.get('grpc-status-details-bin')[0]);
   const retryable =
-    RETRYABLE.has(error.code) ||
-    (error.code === status.RESOURCE_EXHAUSTED && afterMs !== undefined);
-  if (retryable) return { kind: 'retryable', reason, ...(afterMs !== undefined && { afterMs }) };
-  return { kind: 'refused', reason, tooLarge: error.code === status.RESOURCE_EXHAUSTED };
+    RETRYABLE.has(code) ||
+    (code === status.RESOURCE_EXHAUSTED && afterMs !== undefined) ||
+    (code === status.INTERNAL && CUT_OFF.test(details));
+  if (retryable) return { kind: 'later', reason, ...(afterMs !== undefined && { afterMs }) };
+  if (MISCONFIGURED.has(code)) return { kind: 'misconfigured', reason };
+  if (code === status.RESOURCE_EXHAUSTED) return { kind: 'too_large', reason, certain: false };
+  return { kind: 'refused', reason };
 }

@@ -12,6 +12,8 @@ import type { SendResult, Transport } from './transport.ts';
 
 /** OTLP specification. */
 const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+/** Not the collector, or not for us: no fault of the records. A redirect is not followed. */
+const MISCONFIGURED: ReadonlySet<number> = new Set([301, 302, 307, 308, 401, 403, 404, 405, 407]);
 const PAYLOAD_TOO_LARGE = 413;
 const MOST_RESPONSE_BYTES = 4 * 1024 * 1024;
 const compress = promisify(gzip);
@@ -46,7 +48,7 @@ export class HttpTransport implements Transport {
       return await this.#post(body);
     } catch (error) {
       // Not reached, or cut off on the way: the collector may or may not have it; ids tell duplicates.
-      return { kind: 'retryable', reason: (error as Error).message };
+      return { kind: 'later', reason: messageOf(error) };
     }
   }
 
@@ -93,11 +95,19 @@ function addressOf(url: string, signal: Signal): RequestOptions {
 function resultOf(code: number, headers: IncomingHttpHeaders, body: Buffer): SendResult {
   if (code >= 200 && code < 300) return { kind: 'success', response: body };
   const reason = `http ${code}`;
-  if (!RETRYABLE.has(code)) {
-    return { kind: 'refused', reason, tooLarge: code === PAYLOAD_TOO_LARGE };
+  if (RETRYABLE.has(code)) {
+    const afterMs = retryAfterMs(headers['retry-after']);
+    return { kind: 'later', reason, ...(afterMs !== undefined && { afterMs }) };
   }
-  const afterMs = retryAfterMs(headers['retry-after']);
-  return { kind: 'retryable', reason, ...(afterMs !== undefined && { afterMs }) };
+  if (MISCONFIGURED.has(code)) return { kind: 'misconfigured', reason };
+  if (code === PAYLOAD_TOO_LARGE) return { kind: 'too_large', reason, certain: true };
+  return { kind: 'refused', reason };
+}
+
+/** Of several addresses tried in vain, the message is empty and the code says why. */
+function messageOf(error: unknown): string {
+  const { message, code } = error as NodeJS.ErrnoException;
+  return message || String(code);
 }
 
 /** Seconds or a date. */

@@ -14,7 +14,6 @@ import type { CompiledGroup, Operation } from '../policy/ruleset.ts';
 import { ATTRIBUTE, LOST_REASONS, METRIC } from '../records/names.ts';
 import type { CountedEvent, RecordCounters } from '../records/counters.ts';
 import { FileEventCounters } from './file-event-counters.ts';
-import type { LogExportStats } from './log-exporter.ts';
 import {
   gaugeData,
   histogramData,
@@ -23,11 +22,12 @@ import {
   type Span,
   sumData,
 } from './metric-data.ts';
+import type { OutboxStats } from './outbox.ts';
 
 export interface MetricsOptions {
   readonly scope: InstrumentationScope;
   readonly perRule: boolean;
-  readonly exporter: () => Pick<LogExportStats, 'queued' | 'queuedBytes' | 'exported'>;
+  readonly outbox: () => Pick<OutboxStats, 'exported' | 'waiting' | 'waitingBytes' | 'limitBytes'>;
 }
 
 /** Until the native core tells its own. Seconds; contract section 5. */
@@ -42,7 +42,8 @@ const NO_VERDICTS: HistogramSnapshot = {
 
 export class FilewardMetrics implements RecordCounters, MetricProducer {
   readonly #options: MetricsOptions;
-  readonly #fileEvents: FileEventCounters;
+  #perRule: boolean;
+  #fileEvents: FileEventCounters;
   readonly #lost = new Map<string, number>(LOST_REASONS.map((reason) => [reason, 0]));
   readonly #learned = new Map<string, number>();
   readonly #reloads = { loaded: 0, rejected: 0 };
@@ -56,7 +57,15 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
 
   constructor(options: MetricsOptions) {
     this.#options = options;
+    this.#perRule = options.perRule;
     this.#fileEvents = new FileEventCounters(options.perRule);
+  }
+
+  /** Other attributes are other series: when it changes, counting of file events begins anew with the next policy. */
+  set perRule(perRule: boolean) {
+    if (perRule === this.#perRule) return;
+    this.#perRule = perRule;
+    this.#fileEvents = new FileEventCounters(perRule);
   }
 
   fileEvent(rule: RuleInfo, event: CountedEvent, operation: Operation): void {
@@ -121,16 +130,17 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
   }
 
   #recordData(span: Span): MetricData[] {
-    const { queued, queuedBytes, exported } = this.#options.exporter();
+    const { exported, waiting, waitingBytes, limitBytes } = this.#options.outbox();
     const lost = Array.from(this.#lost, ([reason, value]) => ({
       value,
       labels: { [ATTRIBUTE.errorType]: reason },
     }));
     return [
       sumData(METRIC.recordLost, 'counter', lost, span),
-      sumData(METRIC.recordExported, 'counter', [{ value: exported, labels: {} }], span),
-      sumData(METRIC.outboxRecords, 'updowncounter', [{ value: queued, labels: {} }], span),
-      sumData(METRIC.outboxSize, 'updowncounter', [{ value: queuedBytes, labels: {} }], span),
+      sumData(METRIC.recordExported, 'counter', one(exported), span),
+      sumData(METRIC.outboxRecordCount, 'updowncounter', one(waiting), span),
+      sumData(METRIC.outboxSize, 'updowncounter', one(waitingBytes), span),
+      sumData(METRIC.outboxLimit, 'updowncounter', one(limitBytes), span),
     ];
   }
 
@@ -150,11 +160,11 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
       labels: { [ATTRIBUTE.policyOutcome]: outcome },
     }));
     return [
-      sumData(METRIC.rules, 'updowncounter', ruleCounts(rules), span),
-      sumData(METRIC.workloads, 'updowncounter', members, span),
+      sumData(METRIC.ruleCount, 'updowncounter', ruleCounts(rules), span),
+      sumData(METRIC.workloadCount, 'updowncounter', members, span),
       gaugeData(METRIC.enforcementActive, active, span),
       gaugeData(METRIC.coverageGaps, this.#gaps(), span),
-      sumData(METRIC.learnedPairs, 'updowncounter', learned, span),
+      sumData(METRIC.learnedPairCount, 'updowncounter', learned, span),
       gaugeData(METRIC.policyInfo, this.#policyInfo(), span),
       sumData(METRIC.policyReloads, 'counter', reloads, span),
     ];
@@ -204,9 +214,13 @@ function nativeData(stats: SessionStats | undefined, span: Span): MetricData[] {
     labels: { [ATTRIBUTE.verdict]: verdict },
   }));
   return [
-    sumData(METRIC.marks, 'updowncounter', marks, span),
+    sumData(METRIC.markCount, 'updowncounter', marks, span),
     histogramData(METRIC.verdictDuration, verdicts, span),
   ];
+}
+
+function one(value: number): Point[] {
+  return [{ value, labels: {} }];
 }
 
 function groupOf({ group }: RuleInfo): string {

@@ -7,10 +7,17 @@ export interface Transport {
 
 export type SendResult =
   | { readonly kind: 'success'; readonly response: Uint8Array }
-  /** May be sent again; `afterMs`: the server said when. */
-  | { readonly kind: 'retryable'; readonly reason: string; readonly afterMs?: number }
-  /** The request as it is will never be taken; `tooLarge`: perhaps in pieces. */
-  | { readonly kind: 'refused'; readonly reason: string; readonly tooLarge: boolean };
+  /** `later`: busy or not reached. `misconfigured`: whoever answers isn't meant to take these, or not from us. */
+  | {
+      readonly kind: 'later' | 'misconfigured';
+      readonly reason: string;
+      /** The server said when. */
+      readonly afterMs?: number;
+    }
+  /** Perhaps in pieces. `certain`: by its size; else a quota may be meant. */
+  | { readonly kind: 'too_large'; readonly reason: string; readonly certain: boolean }
+  /** The request as it is will never be taken. */
+  | { readonly kind: 'refused'; readonly reason: string };
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30_000;

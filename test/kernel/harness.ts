@@ -50,6 +50,8 @@ export type TestConfiguration = Readonly<Record<string, unknown>> & {
 export interface AgentOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** True: it also exports, as its configuration says. */
+  readonly exports?: boolean;
   /** False: returns without waiting for `ready`. */
   readonly waitForReady?: boolean;
   readonly lifetimeMs?: number;
@@ -93,10 +95,12 @@ export class Agent {
   #reconfigured = 0;
 
   private constructor(scratch: Scratch, file: string, options: AgentOptions) {
-    const { args = [], env = {}, lifetimeMs = 300_000, entrance = [] } = options;
+    const { env = {}, lifetimeMs = 300_000, entrance = [] } = options;
+    const args = [...(options.args ?? [])];
     this.#scratch = scratch;
     this.configurationFile = file;
-    const [node, command] = commandLine(['run', '-c', file, '--console', '--no-export', ...args]);
+    if (options.exports !== true) args.unshift('--no-export');
+    const [node, command] = commandLine(['run', '-c', file, '--console', ...args]);
     // Never outlives this process, and has an end of its own besides.
     this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', ...entrance, node, ...command], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -112,11 +116,12 @@ export class Agent {
         resolve(this.#exit);
       });
     });
-    eachLine(this.#child.stdout, (line) => {
+    // What SIGKILL cuts short is no record.
+    eachLine(this.#child.stdout, 'whole', (line) => {
       this.records.push(JSON.parse(line));
       this.#changed();
     });
-    eachLine(this.#child.stderr, (line) => {
+    eachLine(this.#child.stderr, 'all', (line) => {
       this.#stderr += `${line}\n`;
       this.log.push(line.startsWith('{') ? JSON.parse(line) : { msg: line });
       this.#changed();
@@ -307,7 +312,7 @@ function documentText(scratch: Scratch, configuration: TestConfiguration, versio
   return JSON.stringify(document, null, 2); // JSON is YAML
 }
 
-function eachLine(stream: Readable, take: (line: string) => void): void {
+function eachLine(stream: Readable, which: 'whole' | 'all', take: (line: string) => void): void {
   let rest = '';
   stream.setEncoding('utf8').on('data', (text: string) => {
     const lines = (rest + text).split('\n');
@@ -315,6 +320,6 @@ function eachLine(stream: Readable, take: (line: string) => void): void {
     for (const line of lines) if (line !== '') take(line);
   });
   stream.on('end', () => {
-    if (rest !== '') take(rest);
+    if (rest !== '' && which === 'all') take(rest);
   });
 }

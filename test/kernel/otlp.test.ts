@@ -1,55 +1,19 @@
 /** What arrives at a collector, decoded by the protocol's own definition: records and metrics of a running agent. */
 import assert from 'node:assert/strict';
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
-import * as conventions from '@opentelemetry/semantic-conventions/incubating';
-import { ATTRIBUTE } from '../../src/records/names.ts';
 import { attributesOf, Collector, type KeyValue, labelsOf } from '../otlp/collector.ts';
+import { problemsOf } from '../registry/conformance.ts';
 import { openInChild, run, shell } from './children.ts';
-import { commandLine } from './harness.ts';
+import { Agent, commandLine } from './harness.ts';
 import { Scratch } from './scratch.ts';
 
 const { version } = JSON.parse(
   readFileSync(path.join(import.meta.dirname, '../../package.json'), 'utf8'),
 );
 
-/** `fileward run` with its exports on. */
-class ExportingAgent {
-  readonly #child: ChildProcessByStdio<null, null, Readable>;
-  readonly #exited: Promise<number | null>;
-  readonly ready: Promise<void>;
-
-  constructor(scratch: Scratch, telemetry: object, env: NodeJS.ProcessEnv = {}) {
-    const file = path.join(scratch.base, 'fileward.config.yaml');
-    writeFileSync(file, JSON.stringify(configurationOf(scratch, telemetry)));
-    const [node, command] = commandLine(['run', '-c', file]);
-    this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', node, ...command], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, ...env },
-      timeout: 120_000,
-      killSignal: 'SIGKILL',
-    });
-    this.#exited = new Promise((resolve) => this.#child.once('close', resolve));
-    this.ready = new Promise((resolve, reject) => {
-      let log = '';
-      this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
-        log += text;
-        if (log.includes('"msg":"ready"')) resolve();
-      });
-      this.#child.once('close', () => reject(new Error(log)));
-    });
-  }
-
-  async stop(): Promise<number | null> {
-    this.#child.kill('SIGTERM');
-    return this.#exited;
-  }
-}
-
-function configurationOf(scratch: Scratch, telemetry: object): object {
+function configurationOf(scratch: Scratch, telemetry: object) {
   const rules = [
     { name: 'secret', path: scratch.path('secret'), behavior: 'block', apps: [], mode: 'protect' },
     {
@@ -64,9 +28,7 @@ function configurationOf(scratch: Scratch, telemetry: object): object {
     { name: 'watched', path: `${scratch.path('watched')}/**`, behavior: 'watch' },
   ];
   return {
-    version: 1,
     policy_version: '3f2c1ab',
-    state: path.join(scratch.base, 'state'),
     telemetry,
     groups: [
       { name: 'host', members: { host: true }, mode: 'monitor', labels: { team: 'a' }, rules },
@@ -74,8 +36,23 @@ function configurationOf(scratch: Scratch, telemetry: object): object {
   };
 }
 
+function start(scratch: Scratch, telemetry: object, env = {}): Promise<Agent> {
+  return Agent.start(scratch, configurationOf(scratch, telemetry), { exports: true, env });
+}
+
 function fill(scratch: Scratch): void {
   for (const name of ['secret', 'open/file', 'watched/file']) scratch.write(name);
+}
+
+/** All that the agent has told so far waits on disk. */
+async function onDisk({ configurationFile }: Agent): Promise<void> {
+  const [node, command] = commandLine(['status', '--json', '-c', configurationFile]);
+  for (const deadline = Date.now() + 20_000; ; ) {
+    const { stdout } = await run(node, command);
+    const { waiting, onDisk } = JSON.parse(stdout).export;
+    if (waiting > 0 && waiting === onDisk) return;
+    if (Date.now() > deadline) assert.fail(stdout);
+  }
 }
 
 const text = (list: readonly KeyValue[], name: string): unknown =>
@@ -85,7 +62,7 @@ for (const protocol of ['grpc', 'http/protobuf'] as const) {
   describe(`over ${protocol}`, () => {
     const scratch = new Scratch();
     let collector: Collector;
-    let agent: ExportingAgent;
+    let agent: Agent;
 
     before(async () => {
       fill(scratch);
@@ -97,8 +74,7 @@ for (const protocol of ['grpc', 'http/protobuf'] as const) {
         OTEL_METRIC_EXPORT_INTERVAL: '500',
         OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test',
       };
-      agent = new ExportingAgent(scratch, telemetry, env);
-      await agent.ready;
+      agent = await start(scratch, telemetry, env);
     });
     after(async () => {
       await agent.stop();
@@ -234,22 +210,6 @@ for (const protocol of ['grpc', 'http/protobuf'] as const) {
       }
     });
 
-    it('uses names of the conventions or of its own registry only', () => {
-      const known = new Set<unknown>([
-        ...Object.entries<unknown>(conventions).flatMap(([key, value]) =>
-          key.startsWith('ATTR_') ? [value] : [],
-        ),
-        ...Object.values(ATTRIBUTE),
-      ]);
-      const prefixes = [ATTRIBUTE.ruleTagPrefix, ATTRIBUTE.groupLabelPrefix];
-      for (const { eventName, attributes } of collector.records()) {
-        assert.match(eventName, /^fileward(\.[a-z]+)+$/);
-        for (const { key } of attributes) {
-          assert.ok(known.has(key) || prefixes.some((prefix) => key.startsWith(prefix)), key);
-        }
-      }
-    });
-
     it('counts opens, the quiet ones too, and times verdicts', async () => {
       const [secret, open] = ['secret', 'open'].map((name) => ({ 'security_rule.name': name }));
       const denied = { ...secret, 'fileward.event': 'denied', 'fileward.operation': 'read' };
@@ -266,6 +226,8 @@ for (const protocol of ['grpc', 'http/protobuf'] as const) {
       await metricValue('fileward.enforcement.active', {}, '1');
       await metricValue('fileward.policy.info', { 'security_rule.version': '3f2c1ab' }, '1');
     });
+
+    it('is as the telemetry registry has it', () => assert.deepEqual(problemsOf(collector), []));
   });
 }
 
@@ -275,13 +237,12 @@ describe('a collector that is away', () => {
     fill(scratch);
     const gone = await Collector.start({ protocol: 'grpc' });
     await gone.close();
-    const agent = new ExportingAgent(scratch, { endpoint: gone.url });
-    await agent.ready;
+    const agent = await start(scratch, { endpoint: gone.url });
     const names = Array.from({ length: 20 }, (_, i) => scratch.write(`watched/new${i}`));
     await openInChild(scratch.path('secret'), 'O_RDONLY');
     const collector = await Collector.start({ protocol: 'grpc', port: gone.port });
     await collector.received(names.length + 2);
-    assert.equal(await agent.stop(), 0);
+    assert.equal((await agent.stop()).code, 0);
     const uids = collector.records().map(({ attributes }) => text(attributes, 'log.record.uid'));
     assert.equal(new Set(uids).size, uids.length);
     const paths = new Set(
@@ -292,15 +253,42 @@ describe('a collector that is away', () => {
     scratch.remove();
   });
 
+  it('gets after a restart what earlier agents could not send, however they ended', async () => {
+    const scratch = new Scratch();
+    fill(scratch);
+    const gone = await Collector.start({ protocol: 'grpc' });
+    await gone.close();
+    const denied: unknown[] = [];
+    for (const end of ['stop', 'kill'] as const) {
+      const agent = await start(scratch, { endpoint: gone.url });
+      await openInChild(scratch.path('secret'), 'O_RDONLY');
+      const record = await agent.record({ event: 'fileward.file.denied' });
+      denied.push(record.attributes['log.record.uid']);
+      if (end === 'kill') await onDisk(agent);
+      await agent[end]();
+      await agent.exited;
+    }
+    const collector = await Collector.start({ protocol: 'grpc', port: gone.port });
+    const agent = await start(scratch, { endpoint: gone.url });
+    const arrived = () =>
+      collector.records().map(({ attributes }) => text(attributes, 'log.record.uid'));
+    for (const deadline = Date.now() + 20_000; !denied.every((uid) => arrived().includes(uid)); ) {
+      if (Date.now() > deadline) assert.fail(`${denied} not in ${arrived()}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.equal((await agent.stop()).code, 0);
+    await collector.close();
+    scratch.remove();
+  });
+
   it('does not keep SIGTERM waiting for more than 5 s', async () => {
     const scratch = new Scratch();
     fill(scratch);
-    const agent = new ExportingAgent(scratch, { endpoint: 'http://127.0.0.1:9' });
-    await agent.ready;
+    const agent = await start(scratch, { endpoint: 'http://127.0.0.1:9' });
     await openInChild(scratch.path('secret'), 'O_RDONLY');
-    const start = Date.now();
-    assert.equal(await agent.stop(), 0);
-    assert.ok(Date.now() - start < 5000);
+    const began = Date.now();
+    assert.equal((await agent.stop()).code, 0);
+    assert.ok(Date.now() - began < 5000);
     scratch.remove();
   });
 
@@ -308,10 +296,9 @@ describe('a collector that is away', () => {
     const scratch = new Scratch();
     fill(scratch);
     const collector = await Collector.start({ protocol: 'grpc' });
-    const agent = new ExportingAgent(scratch, { endpoint: collector.url });
-    await agent.ready;
+    const agent = await start(scratch, { endpoint: collector.url });
     await openInChild(scratch.path('secret'), 'O_RDONLY');
-    assert.equal(await agent.stop(), 0);
+    assert.equal((await agent.stop()).code, 0);
     const events = collector.records().map(({ eventName }) => eventName);
     assert.ok(events.includes('fileward.file.denied'), String(events));
     assert.ok(collector.metric('fileward.record.exported'));

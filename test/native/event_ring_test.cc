@@ -54,7 +54,7 @@ TEST_F(EventRingTest, KeepsOrderAndContentAcrossManyWraps) {
   EXPECT_EQ(next, 20'000U);
 }
 
-TEST_F(EventRingTest, WhenFullSaysHowManyWereLostBeforeTheNext) {
+TEST_F(EventRingTest, WhenFullTheNextDrainSaysHowManyWereLost) {
   EventRing ring(0, nullptr);
   const uint64_t counted = FailureCount(Failure::kRingFull);
   uint64_t pushed = 0;
@@ -62,25 +62,22 @@ TEST_F(EventRingTest, WhenFullSaysHowManyWereLostBeforeTheNext) {
   EXPECT_FALSE(ring.TryPush(Record(0, 1000)));
   EXPECT_FALSE(ring.TryPush(Record(0, 1000)));
   EXPECT_EQ(FailureCount(Failure::kRingFull) - counted, 3U);
-  // The report is small and may have found room already; what follows it is in a second one.
-  uint64_t lost = 0;
-  const auto count_lost = [&](const std::vector<EventHeader>& headers) {
-    uint64_t records = 0;
-    for (const EventHeader& header : headers) {
-      const bool is_report = header.kind == EventKind::kLost;
-      if (is_report) {
-        EXPECT_EQ(header.detail, static_cast<uint32_t>(Failure::kRingFull));
-      }
-      (is_report ? lost : records) += is_report ? header.count : 1;
-    }
-    return records;
-  };
-  EXPECT_EQ(count_lost(Drain(ring)), pushed);
+  EXPECT_EQ(ring.counts().published, pushed);
+  EXPECT_EQ(ring.counts().drained, 0U);
+  EXPECT_EQ(ring.counts().dropped, 3U);
+  // No further record is needed: nobody may ever push one.
+  const auto headers = Drain(ring);
+  ASSERT_EQ(headers.size(), pushed + 1);
+  EXPECT_EQ(headers[0].kind, EventKind::kLost);
+  EXPECT_EQ(headers[0].detail, static_cast<uint32_t>(Failure::kRingFull));
+  EXPECT_EQ(headers[0].count, 3U);
+  EXPECT_GT(headers[0].time_ns, 0U);
+  EXPECT_GT(headers[0].verdict_duration_ns, 0U);
+  EXPECT_EQ(ring.counts().drained, pushed);
   ASSERT_TRUE(ring.TryPush(Record(77, 0)));
   const auto after = Drain(ring);
-  EXPECT_EQ(count_lost(after), 1U);
-  EXPECT_EQ(lost, 3U);
-  EXPECT_EQ(after.back().count, 77U);
+  ASSERT_EQ(after.size(), 1U);
+  EXPECT_EQ(after[0].count, 77U);
 }
 
 TEST_F(EventRingTest, WakesOncePerStretchOfUndrainedRecords) {
@@ -104,30 +101,31 @@ TEST_F(EventRingTest, TwoThreadsLoseNothingUnsaid) {
       writer.Set(EventString::kPath, std::string(number % 200, 'p'));
       ring.TryPush(writer.Finish());
     }
-    // Room for what is left to say.
-    while (!ring.TryPush(writer.Finish())) std::this_thread::yield();
   });
-  uint64_t accounted = 0;
+  uint64_t drained = 0;
+  uint64_t lost = 0;
   uint64_t last = 0;
-  bool done = false;
-  while (!done) {
+  while (drained + lost < kRecords) {
     for (const EventHeader& header : Drain(ring)) {
       if (header.kind == EventKind::kLost) {
-        accounted += header.count;
+        lost += header.count;
         continue;
       }
-      ASSERT_GE(header.ino, last);
+      ASSERT_GT(header.ino, last);
       ASSERT_EQ(header.lengths[0], header.ino % 200);
-      done = header.ino == kRecords && last == kRecords;
       last = header.ino;
-      ++accounted;
+      ++drained;
     }
-    // The last record comes twice; the first of the two may have been lost.
-    done = done || (last == kRecords && accounted > kRecords);
+    const EventRing::Counts counts = ring.counts();
+    ASSERT_GE(counts.published, counts.drained);
+    ASSERT_EQ(counts.drained, drained);
+    ASSERT_GE(counts.dropped, lost);
   }
   producer.join();
-  accounted += Drain(ring).size();
-  EXPECT_GT(accounted, kRecords);
+  EXPECT_EQ(drained + lost, kRecords);
+  EXPECT_EQ(ring.counts().published, drained);
+  EXPECT_EQ(ring.counts().dropped, lost);
+  EXPECT_TRUE(Drain(ring).empty());
 }
 
 TEST(SpscQueue, RefusesWhenFullAndKeepsTheValue) {

@@ -1,5 +1,11 @@
 /** A collector that only takes and keeps, over gRPC or HTTP; decodes with the protocol's own definition. */
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -75,14 +81,21 @@ export interface Metric {
 export interface MetricsRequest {
   resourceMetrics: {
     resource: { attributes: KeyValue[] };
-    scopeMetrics: { scope: Scope; metrics: Metric[] }[];
+    schemaUrl: string;
+    scopeMetrics: { scope: Scope; schemaUrl: string; metrics: Metric[] }[];
   }[];
 }
 
-/** How the next requests are answered: not taken, or taken in part. */
-export type Answer =
-  | { readonly grpc: number; readonly retryAfterMs?: number; readonly http: number }
-  | { readonly rejected: number };
+export interface Refusal {
+  readonly grpc: number;
+  readonly http: number;
+  readonly retryAfterMs?: number;
+  /** Taken all the same: its answer was lost, or the collector is wrong about itself. */
+  readonly taken?: boolean;
+}
+
+/** How a log request is answered: not taken, taken in part, or taken and answered late. */
+export type Answer = Refusal | { readonly rejected: number } | { readonly delayMs: number };
 
 /** How a collector listens. */
 export interface Listening {
@@ -99,8 +112,11 @@ export class Collector {
   /** Of each request of a signal that came, taken or not. */
   readonly headers: Record<string, string | string[] | undefined>[] = [];
   readonly sizes: number[] = [];
-  /** Answers of the next log requests; then all are taken. */
+  /** Answers of the next log requests; then `answer` says, and without it all are taken. */
   readonly answers: Answer[] = [];
+  answer: ((request: LogsRequest) => Answer | undefined) | undefined;
+  /** The bytes of each log request that came, taken or not. */
+  readonly attempts: Buffer[] = [];
   url = '';
   port = 0;
   #close: () => Promise<void> = async () => {};
@@ -167,7 +183,9 @@ export class Collector {
         ) => {
           this.headers.push(call.metadata.getMap() as Record<string, string>);
           const answer = this.#take(signal, call.request);
-          if ('response' in answer) return done(null, answer.response);
+          if ('response' in answer) {
+            return later(answer.delayMs, () => done(null, answer.response));
+          }
           done({
             code: answer.grpc,
             details: 'as told',
@@ -191,21 +209,25 @@ export class Collector {
     this.#close = async () => server.forceShutdown();
   }
 
-  async #startHttp({ socket, port = 0 }: Listening): Promise<void> {
-    const server = createServer((request, response) => {
+  async #startHttp({ socket, tls, port = 0 }: Listening): Promise<void> {
+    const handle = (request: IncomingMessage, response: ServerResponse) => {
       const parts: Buffer[] = [];
       request.on('data', (part: Buffer) => parts.push(part));
       request.on('end', () => {
         this.headers.push(request.headers as IncomingHttpHeaders & { [name: string]: string });
         this.#answerHttp(request.url ?? '', Buffer.concat(parts), request.headers, response);
       });
-    });
+    };
+    const server = tls
+      ? createSecureServer({ ...tls, requestCert: true, rejectUnauthorized: true }, handle)
+      : createServer(handle);
     await new Promise<void>((resolve) => {
       if (socket === undefined) server.listen(port, '127.0.0.1', resolve);
       else server.listen(socket, resolve);
     });
     this.port = socket === undefined ? (server.address() as AddressInfo).port : 0;
-    this.url = socket === undefined ? `http://127.0.0.1:${this.port}` : `unix://${socket}`;
+    const scheme = tls ? 'https://localhost' : 'http://127.0.0.1';
+    this.url = socket === undefined ? `${scheme}:${this.port}` : `unix://${socket}`;
     this.#close = async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -226,7 +248,8 @@ export class Collector {
     const plain = headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body;
     const answer = this.#take(signal as 'logs' | 'metrics', plain);
     if ('response' in answer) {
-      response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end(answer.response);
+      response.writeHead(200, { 'content-type': 'application/x-protobuf' });
+      later(answer.delayMs, () => response.end(answer.response));
       return;
     }
     const { http, retryAfterMs } = answer;
@@ -237,10 +260,7 @@ export class Collector {
   #take(
     signal: 'logs' | 'metrics',
     bytes: Buffer,
-  ): { response: Buffer } | Exclude<Answer, { rejected: number }> {
-    const answer = signal === 'logs' ? this.answers.shift() : undefined;
-    if (answer !== undefined && 'grpc' in answer) return answer;
-    this.sizes.push(bytes.length);
+  ): { response: Buffer; delayMs: number } | Refusal {
     const service = `opentelemetry.proto.collector.${signal}.v1.Export${signal === 'logs' ? 'Logs' : 'Metrics'}Service`;
     const type = root.lookupType(`${service}Request`);
     const request = type.toObject(type.decode(bytes), {
@@ -248,14 +268,31 @@ export class Collector {
       enums: String,
       arrays: true,
     });
+    if (signal === 'logs') this.attempts.push(bytes);
+    const answer =
+      signal === 'logs'
+        ? (this.answers.shift() ?? this.answer?.(request as LogsRequest))
+        : undefined;
+    const refusal = answer && 'grpc' in answer ? answer : undefined;
+    if (refusal !== undefined && refusal.taken !== true) return refusal;
+    this.sizes.push(bytes.length);
     if (signal === 'logs') this.logs.push(request as LogsRequest);
     else this.metrics.push(request as MetricsRequest);
+    if (refusal !== undefined) return refusal;
     const responseType = root.lookupType(`${service}Response`);
-    const partial = answer && { partialSuccess: { rejectedLogRecords: answer.rejected } };
+    const rejected = answer && 'rejected' in answer ? answer.rejected : 0;
+    const delayMs = answer && 'delayMs' in answer ? answer.delayMs : 0;
+    const partial = rejected > 0 && { partialSuccess: { rejectedLogRecords: rejected } };
     return {
-      response: Buffer.from(responseType.encode(responseType.fromObject(partial ?? {})).finish()),
+      delayMs,
+      response: Buffer.from(responseType.encode(responseType.fromObject(partial || {})).finish()),
     };
   }
+}
+
+function later(ms: number, answer: () => void): void {
+  if (ms === 0) answer();
+  else setTimeout(answer, ms);
 }
 
 /** google.rpc.Status with a RetryInfo, as a server's library makes it. */

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -25,6 +26,13 @@ import {
 
 const folder = mkdtempSync(path.join(tmpdir(), 'fileward-hash-'));
 after(() => rmSync(folder, { recursive: true }));
+
+/** As the worker of the known files tells it. */
+function learn({ pipeline }: UnderTest, file: string): void {
+  const { dev, ino, size, mtimeNs } = statSync(file, { bigint: true });
+  const hash = sha256(readFileSync(file, 'utf8'));
+  pipeline.learnHashes([{ path: Buffer.from(file), dev, ino, size, mtimeNs, sha256: hash }]);
+}
 
 let files = 0;
 function newFile(content: string): string {
@@ -84,10 +92,10 @@ describe('hashes of changes', () => {
     ]);
   });
 
-  it('know what was there before from the baseline', async () => {
+  it('know what was there before from what was learned', async () => {
     const test = underTest();
     const file = newFile('at the start');
-    await test.pipeline.baseline([file, path.join(folder, 'absent')]);
+    learn(test, file);
     const before = beforeOf(file);
     writeFileSync(file, 'changed');
     write(test, file, { ...statusOf(file), ...before });
@@ -97,7 +105,7 @@ describe('hashes of changes', () => {
   it('do not claim a content before that changed unseen', async () => {
     const test = underTest();
     const file = newFile('first');
-    await test.pipeline.baseline([file]);
+    learn(test, file);
     writeFileSync(file, 'unseen');
     const before = beforeOf(file);
     appendFileSync(file, '.');
@@ -156,7 +164,7 @@ describe('hashes of changes', () => {
   it('follow a rename that replaces', async () => {
     const test = underTest();
     const target = newFile('old content');
-    await test.pipeline.baseline([target]);
+    learn(test, target);
     const temporary = newFile('new content');
     const fields = statusOf(temporary);
     renameSync(temporary, target);
@@ -172,7 +180,7 @@ describe('hashes of changes', () => {
   it('are that of nothing for an empty file', async () => {
     const test = underTest();
     const file = newFile('x');
-    await test.pipeline.baseline([file]);
+    learn(test, file);
     const before = beforeOf(file);
     truncateSync(file, 0);
     write(test, file, { ...statusOf(file), ...before });
@@ -182,7 +190,7 @@ describe('hashes of changes', () => {
   it('drop a write that changed nothing at all', async () => {
     const test = underTest();
     const file = newFile('same');
-    await test.pipeline.baseline([file]);
+    learn(test, file);
     write(test, file, { ...statusOf(file), ...beforeOf(file) });
     assert.deepEqual(await hashesOf(test), []);
   });

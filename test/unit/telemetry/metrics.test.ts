@@ -19,6 +19,8 @@ function sessionStats(quiet: SessionStats['quiet'], allowed = 0n): SessionStats 
     verdicts: { allow: verdicts(allowed), deny: verdicts(0n) },
     failures: {},
     marks: { permission: 3, notification: 4 },
+    ring: { published: 0, drained: 0, dropped: 0 },
+    notification: { read: 0, handled: 0 },
   };
 }
 
@@ -68,13 +70,14 @@ describe('metrics on the wire', () => {
       (metric) => `${metric.name} ${kindOf(metric)} ${metric.unit}`,
     );
     assert.deepEqual(found?.sort(), [
-      'fileward.enforcement.active gauge 1',
+      'fileward.enforcement.active gauge {group}',
       'fileward.file.events counter {event}',
       'fileward.learned.pair.count updowncounter {pair}',
       'fileward.mark.count updowncounter {mark}',
+      'fileward.outbox.limit updowncounter By',
       'fileward.outbox.record.count updowncounter {record}',
       'fileward.outbox.size updowncounter By',
-      'fileward.policy.info gauge 1',
+      'fileward.policy.info gauge {policy}',
       'fileward.policy.reloads counter {reload}',
       'fileward.record.exported counter {record}',
       'fileward.record.lost counter {record}',
@@ -280,10 +283,11 @@ describe('other metrics', () => {
   it('count what was exported, what waits and what was lost, each reason from 0 on', async (t) => {
     const test = await setUp(t);
     test.telemetry.emit(recordOf());
-    await test.collector.received(1);
+    assert.ok(await test.telemetry.flush(10_000));
     test.telemetry.metrics.lost('ring_full', 3);
     assert.deepEqual(await points(test, 'fileward.record.exported'), [': 1']);
     assert.deepEqual(await points(test, 'fileward.outbox.record.count'), [': 0']);
+    assert.deepEqual(await points(test, 'fileward.outbox.limit'), [`: ${(256 - 32) << 20}`]);
     const lost = await points(test, 'fileward.record.lost');
     assert.ok(lost.includes('ring_full: 3') && lost.includes('outbox_full: 0'));
   });

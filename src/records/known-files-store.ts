@@ -1,0 +1,158 @@
+/**
+ * `known-files.db` under `state`: how every covered file was when its last change was told, and under which policy and
+ * mounts that was. Belongs to the worker of known-files-worker.ts; each write is one transaction. A crash of the machine
+ * may take the last ones back: then a change is told twice, never not at all.
+ */
+import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import type { Mount } from './mounts.ts';
+
+export interface KnownFile {
+  readonly path: Buffer;
+  /** As `FileState` of src/native/covered-files.ts reads it. */
+  readonly state: Buffer;
+  readonly sha256: Buffer | undefined;
+}
+
+/** What decides which files are in the store and whether they can be compared. */
+export interface Basis {
+  readonly policy: KnownPolicy;
+  readonly mounts: readonly Mount[];
+  readonly bootId: string;
+  /** The last path, when there was no room for those behind it. */
+  readonly end?: string;
+}
+
+export interface KnownPolicy {
+  /** `CompiledPolicy.json`. */
+  readonly json: string;
+  /** Literal parts of patterns that led elsewhere, and where. */
+  readonly resolved: Readonly<Record<string, string>>;
+}
+
+/** Undefined state: the path is known no more. */
+export interface Update {
+  readonly path: Buffer;
+  readonly state: Buffer | undefined;
+  readonly sha256?: Buffer | undefined;
+}
+
+const SCHEMA = `
+  PRAGMA locking_mode = EXCLUSIVE;
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = NORMAL;
+  PRAGMA journal_size_limit = 4194304;
+  CREATE TABLE IF NOT EXISTS files (
+    path BLOB PRIMARY KEY, state BLOB NOT NULL, sha256 BLOB
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS basis (id INTEGER PRIMARY KEY CHECK (id = 1), value TEXT NOT NULL);
+`;
+/** Of the tables and the bytes in them. */
+const FORMAT = 1;
+const CORRUPT = 11;
+const NOT_A_DATABASE = 26;
+
+export class KnownFilesStore {
+  readonly #database: DatabaseSync;
+  readonly #put: StatementSync;
+  readonly #remove: StatementSync;
+  readonly #putHash: StatementSync;
+  readonly #putBasis: StatementSync;
+
+  /** @throws Error of SQLite when the file is none of its databases or can't be used. */
+  constructor(file: string) {
+    closeSync(openSync(file, 'a', 0o600));
+    this.#database = new DatabaseSync(file);
+    const { user_version: format } = this.#database.prepare('PRAGMA user_version').get() ?? {};
+    if (format !== 0 && format !== FORMAT) {
+      throw Object.assign(new Error(`${file} is of another version`), { errcode: NOT_A_DATABASE });
+    }
+    this.#database.exec(`${SCHEMA} PRAGMA user_version = ${FORMAT};`);
+    this.#put = this.#database.prepare(
+      'INSERT OR REPLACE INTO files (path, state, sha256) VALUES (?, ?, ?)',
+    );
+    this.#remove = this.#database.prepare('DELETE FROM files WHERE path = ?');
+    this.#putHash = this.#database.prepare(
+      'UPDATE files SET sha256 = ? WHERE path = ? AND state = ?',
+    );
+    this.#putBasis = this.#database.prepare('INSERT OR REPLACE INTO basis VALUES (1, ?)');
+  }
+
+  /**
+   * One that is damaged is set aside, and `broken` says why.
+   * @throws Error when the file can't be used.
+   */
+  static open(file: string): { store: KnownFilesStore; broken?: string } {
+    try {
+      return { store: new KnownFilesStore(file) };
+    } catch (error) {
+      if (!isCorrupt(error)) throw error;
+      renameSync(file, `${file}.broken`);
+      for (const more of ['-wal', '-shm']) rmSync(file + more, { force: true });
+      return { store: new KnownFilesStore(file), broken: String(error) };
+    }
+  }
+
+  /** Undefined: nothing was ever learned. */
+  get basis(): Basis | undefined {
+    const row = this.#database.prepare('SELECT value FROM basis').get();
+    return row === undefined ? undefined : JSON.parse(String(row['value']));
+  }
+
+  /** In the order of the paths' bytes. Nothing may be written before it has ended. */
+  *files(): Generator<KnownFile> {
+    const rows = this.#database.prepare('SELECT path, state, sha256 FROM files ORDER BY path');
+    for (const { path, state, sha256 } of rows.iterate()) {
+      yield {
+        path: bufferOf(path),
+        state: bufferOf(state),
+        sha256: sha256 === null ? undefined : bufferOf(sha256),
+      };
+    }
+  }
+
+  /** All or nothing. `basis` is a `Basis` as JSON. */
+  write(updates: Iterable<Update>, basis?: string): void {
+    this.#transaction(() => {
+      for (const { path, state, sha256 } of updates) {
+        if (state === undefined) this.#remove.run(path);
+        else this.#put.run(path, state, sha256 ?? null);
+      }
+      if (basis !== undefined) this.#putBasis.run(basis);
+    });
+  }
+
+  /** Of files that are known in exactly this state. */
+  writeHashes(files: Iterable<KnownFile>): void {
+    this.#transaction(() => {
+      for (const { path, state, sha256 } of files) this.#putHash.run(sha256 ?? null, path, state);
+    });
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #transaction(change: () => void): void {
+    this.#database.exec('BEGIN');
+    try {
+      change();
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      // SQLite has rolled back already where the disk failed.
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+}
+
+/** Whether the file is damaged or none of ours. */
+export function isCorrupt(error: unknown): boolean {
+  const { errcode } = error as { errcode?: number };
+  return errcode !== undefined && [CORRUPT, NOT_A_DATABASE].includes(errcode & 0xff);
+}
+
+function bufferOf(value: unknown): Buffer {
+  if (!(value instanceof Uint8Array)) throw new Error('known-files.db holds what is no blob');
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+}
