@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 
 #include "native/base/clock.h"
 #include "native/base/failure.h"
+#include "native/base/thread_priority.h"
 
 namespace fileward {
 namespace {
@@ -19,7 +21,10 @@ constexpr size_t kQueueCapacity = 65'536;
 // Read but not looked into yet; each may hold a pidfd. More stay with the kernel, which tells when
 // it loses some.
 constexpr size_t kMostRaw = 4096;
-constexpr size_t kSignalEvery = 64;
+
+// A flood is no reason to keep others from a CPU: beyond so many events without sleep the reader
+// takes its turn like everybody.
+constexpr size_t kUrgentEvents = 256;
 
 constexpr uint64_t kNames = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_MOVED_FROM | FAN_MOVED_TO;
 constexpr uint64_t kOpens = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_NOWRITE;
@@ -66,9 +71,13 @@ void NotificationReader::Run() {
   pollfd polled[] = {{group_.fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
   // Reads before it first sleeps: only a queue that was seen empty gives the window a beginning.
   while (!stopping_.load(std::memory_order_acquire)) {
+    // The sooner an event is read, the less its process can have become another meanwhile.
+    UseRealTime(SCHED_RR, 1);
     if (!ReadAll()) return;
+    size_t handed_on = 0;
     while (!raw_.empty() && !stopping_.load(std::memory_order_acquire)) {
       HandOnFirst();
+      if (++handed_on == kUrgentEvents) UseOrdinaryPriority();
       // What comes meanwhile is read at once: the later, the less can be said of who did it.
       if (!ReadAll()) return;
     }

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -16,6 +15,7 @@
 
 #include "native/base/clock.h"
 #include "native/base/failure.h"
+#include "native/base/thread_priority.h"
 #include "native/decision/open_judge.h"
 #include "native/decision/open_publisher.h"
 #include "native/decision/open_queue.h"
@@ -29,15 +29,6 @@ namespace {
 constexpr size_t kBatch = 256;
 constexpr size_t kUpdatesPerRound = 1024;
 constexpr int kMaxReadErrors = 100;
-
-// Real time, if only just: openers wait for this thread, and nice counts only among the threads of
-// one session or cgroup (seen: 30 ms of run delay at nice -20 with eight busy loops in other
-// sessions). It sleeps as soon as nobody waits. Either may be refused; then it is only slower.
-void RaisePriority() {
-  const sched_param lowest{.sched_priority = 1};
-  if (::sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest) == 0) return;
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), -20);
-}
 
 }  // namespace
 
@@ -96,7 +87,8 @@ class DecisionThread::Impl {
 
 void DecisionThread::Impl::Run() {
   ::pthread_setname_np(::pthread_self(), "fw-decision");
-  RaisePriority();
+  // Openers wait for this thread. It sleeps as soon as nobody does.
+  UseRealTime(SCHED_RR, 1);
   ::prctl(PR_SET_TIMERSLACK, 1UL);
   while (!stop_.load(std::memory_order_acquire)) {
     Wait();

@@ -10,6 +10,7 @@
 
 #include "native/base/clock.h"
 #include "native/base/failure.h"
+#include "native/base/thread_priority.h"
 
 namespace fileward {
 namespace {
@@ -94,9 +95,8 @@ void Watchdog::Arm() { SetTimer(timer_, deadline_ns_.load(std::memory_order_rela
 
 void Watchdog::Run() {
   ::pthread_setname_np(::pthread_self(), "fw-watchdog");
-  // Above the decision thread, which may be what keeps it from a CPU. May be refused.
-  const sched_param above{.sched_priority = 2};
-  ::sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &above);
+  // Above the decision thread, which may be what keeps it from a CPU.
+  UseRealTime(SCHED_RR, 2);
   while (!stop_.load()) {
     uint64_t expirations = 0;
     if (::read(timer_.get(), &expirations, sizeof(expirations)) < 0 && errno != EINTR) return;

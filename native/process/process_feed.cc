@@ -4,13 +4,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
 
 #include "native/base/clock.h"
 #include "native/base/failure.h"
+#include "native/base/thread_priority.h"
 
 namespace fileward {
 
@@ -43,13 +43,8 @@ ProcessFeed::~ProcessFeed() {
 
 void ProcessFeed::Run() {
   // Verdicts and actors wait for the feed, and a short-lived process has to be looked at before it
-  // is gone. A nice value counts within one session or cgroup only: at a load of 18 on 2 CPUs, -20
-  // came 20 ms late (p99), the lowest real-time priority 72 us. Without CAP_SYS_NICE it runs as it
-  // is.
-  const sched_param lowest{.sched_priority = 1};
-  if (::pthread_setschedparam(::pthread_self(), SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest) != 0) {
-    (void)::setpriority(PRIO_PROCESS, 0, -20);
-  }
+  // is gone.
+  UseRealTime(SCHED_FIFO, 1);
   (void)::pthread_setname_np(::pthread_self(), "fw-processes");
   while (!stop_.load(std::memory_order_acquire)) {
     std::array<pollfd, 2> ready = {{{connector_.fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
