@@ -190,14 +190,15 @@ export class Holding {
 
   /** Accessed go first, the oldest of them; then what is new is not taken. */
   #makeRoom(chunk: HeldChunk): boolean {
-    const limit = this.#limitBytes + (chunk.aboutLoss ? RESERVE_BYTES : 0);
+    const reserve = chunk.aboutLoss ? RESERVE_BYTES : 0;
+    const limit = this.#limitBytes + reserve;
     const accessed = this.#lanes.accessed;
     while (this.#account.held.bytes > limit || this.#accessedBytes > MEMORY_BYTES) {
       const victim = accessed.shift();
       this.#lose([sliceOf(victim ?? chunk)], 'outbox_full');
       if (victim === undefined) return false;
     }
-    if (this.#disk.problem !== '' && this.#pendingBytes > MEMORY_BYTES) {
+    if (this.#disk.problem !== '' && this.#pendingBytes > MEMORY_BYTES + reserve) {
       this.#lose([sliceOf(chunk)], 'outbox_write_failed');
       return false;
     }
