@@ -1,6 +1,6 @@
 /** Where and how to export: the configuration, and the standard OTEL_* variables over it. */
-import { readFileSync } from 'node:fs';
 import type { TelemetryConfiguration } from '../policy/document.ts';
+import { checkHeaders, readTls } from './export-checks.ts';
 
 export type Signal = 'logs' | 'metrics';
 
@@ -15,6 +15,8 @@ export interface ExportSettings {
   readonly tls?: { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer };
 }
 
+/** Beyond it Node's timers end at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const DEFAULT_ENDPOINT = {
   grpc: 'http://localhost:4317',
   'http/protobuf': 'http://localhost:4318',
@@ -22,7 +24,7 @@ const DEFAULT_ENDPOINT = {
 
 /**
  * Undefined when the variables turn the signal off.
- * @throws Error when a variable or a certificate file can't be used; its message names it.
+ * @throws Error when a variable, a certificate file, its key or a header can't be used; its message names it.
  */
 export function exportSettings(
   signal: Signal,
@@ -46,18 +48,21 @@ export function exportSettings(
     protocol,
     insecure === undefined ? configuration.tls.insecure : insecure === 'true',
   );
+  const headers = {
+    ...configuration.headers,
+    ...pairs(env['OTEL_EXPORTER_OTLP_HEADERS']),
+    ...pairs(env[`OTEL_EXPORTER_OTLP_${name}_HEADERS`]),
+  };
+  checkHeaders({ headers, protocol });
   const tls = tlsOf(url, configuration, variable);
   return {
     protocol,
     // As the specification has it: an endpoint of one signal is taken as it is.
     url: protocol === 'grpc' || ownEndpoint ? url : withPath(url, `v1/${signal}`),
-    headers: {
-      ...configuration.headers,
-      ...pairs(env['OTEL_EXPORTER_OTLP_HEADERS']),
-      ...pairs(env[`OTEL_EXPORTER_OTLP_${name}_HEADERS`]),
-    },
+    headers,
     timeoutMs:
-      positive(variable('TIMEOUT'), 'OTEL_EXPORTER_OTLP_TIMEOUT') ?? configuration.timeoutMs,
+      positive(variable('TIMEOUT'), 'OTEL_EXPORTER_OTLP_TIMEOUT') ??
+      Math.min(configuration.timeoutMs, LONGEST_TIMER_MS),
     compression: compressionOf(variable('COMPRESSION')) ?? configuration.compression,
     ...(tls && { tls }),
   };
@@ -112,22 +117,11 @@ function tlsOf(
   variable: (suffix: string) => string | undefined,
 ): ExportSettings['tls'] {
   if (!url.startsWith('https:')) return undefined;
-  const ca = readPem(variable('CERTIFICATE') ?? tls.ca, 'CA certificate');
-  const cert = readPem(variable('CLIENT_CERTIFICATE') ?? tls.cert, 'client certificate');
-  const key = readPem(variable('CLIENT_KEY') ?? tls.key, 'client key');
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new Error('a client certificate for OTLP needs its key, and a key its certificate');
-  }
-  return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
-}
-
-function readPem(file: string | undefined, what: string): Buffer | undefined {
-  if (file === undefined || file === '') return undefined;
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    throw new Error(`${what} for OTLP: ${(error as Error).message}`, { cause: error });
-  }
+  return readTls({
+    ca: variable('CERTIFICATE') ?? tls.ca,
+    cert: variable('CLIENT_CERTIFICATE') ?? tls.cert,
+    key: variable('CLIENT_KEY') ?? tls.key,
+  });
 }
 
 /** `key=value,key=value`, values percent-encoded. Header names are lower case in HTTP/2. */
@@ -153,6 +147,6 @@ function decoded(value: string): string {
 function positive(value: string | undefined, name: string): number | undefined {
   if (value === undefined) return undefined;
   const number = Number(value);
-  if (Number.isFinite(number) && number > 0) return number;
-  throw new Error(`${name} must be a number of milliseconds above 0, not '${value}'`);
+  if (Number.isInteger(number) && number > 0 && number <= LONGEST_TIMER_MS) return number;
+  throw new Error(`${name} must be a whole number of milliseconds above 0, not '${value}'`);
 }

@@ -68,7 +68,7 @@ const METRIC_BATCH = 4000;
 /** Of the time for a shutdown what records may take; metrics have the rest. */
 const RECORDS_SHARE = 0.75;
 
-/** @throws Error when an OTEL_* variable or a certificate file can't be used; its message says which. */
+/** @throws Error when an OTEL_* variable, a certificate, a key or a header can't be used; its message says which. */
 export function createTelemetry(options: TelemetryOptions): Telemetry {
   return new RunningTelemetry(options, readSettings(options, options.configuration));
 }

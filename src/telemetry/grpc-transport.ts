@@ -59,12 +59,26 @@ export class GrpcTransport implements Transport {
   constructor(signal: Signal, settings: ExportSettings) {
     this.#signal = signal;
     this.#settings = settings;
-    for (const [name, value] of Object.entries(settings.headers)) this.#metadata.set(name, value);
   }
 
-  send(request: Uint8Array): Promise<SendResult> {
-    this.#client ??= this.#connect();
-    const client = this.#client;
+  async send(request: Uint8Array): Promise<SendResult> {
+    try {
+      this.#client ??= this.#connect();
+      return await this.#export(this.#client, request);
+    } catch (error) {
+      // What gRPC throws is about the settings, which were checked: no fault of the records.
+      return { kind: 'misconfigured', reason: `grpc: ${(error as Error).message}` };
+    }
+  }
+
+  /** Cuts off what is in flight. */
+  close(): void {
+    for (const call of this.#calls) call.cancel();
+    this.#client?.close();
+    this.#client = undefined;
+  }
+
+  #export(client: LogsOrMetricsClient, request: Uint8Array): Promise<SendResult> {
     const body = Buffer.from(request.buffer, request.byteOffset, request.byteLength);
     const deadline = Date.now() + this.#settings.timeoutMs;
     return new Promise((resolve) => {
@@ -82,13 +96,6 @@ export class GrpcTransport implements Transport {
     });
   }
 
-  /** Cuts off what is in flight. */
-  close(): void {
-    for (const call of this.#calls) call.cancel();
-    this.#client?.close();
-    this.#client = undefined;
-  }
-
   #noteDeadline(): void {
     this.#deadlines += 1;
     if (this.#deadlines < DEADLINES_BEFORE_RECONNECT) return;
@@ -97,7 +104,8 @@ export class GrpcTransport implements Transport {
   }
 
   #connect(): LogsOrMetricsClient {
-    const { url, tls, compression } = this.#settings;
+    const { url, tls, compression, headers } = this.#settings;
+    for (const [name, value] of Object.entries(headers)) this.#metadata.set(name, value);
     const Service = makeGenericClientConstructor(
       {
         export: {

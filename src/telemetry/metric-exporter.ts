@@ -19,7 +19,9 @@ export class MetricExporter implements PushMetricExporter {
   }
 
   export(metrics: ResourceMetrics, done: (result: ExportResult) => void): void {
-    void this.#send(metrics).then(done);
+    void this.#send(metrics)
+      .catch((error: Error) => ({ code: ExportResultCode.FAILED, error }))
+      .then(done);
   }
 
   selectAggregationTemporality(): AggregationTemporality {

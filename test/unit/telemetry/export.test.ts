@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { attributesOf, Collector, type Listening } from '../../otlp/collector.ts';
-import { folder, hostResource, recordOf, sending, telemetryConfiguration } from './support.ts';
+import {
+  folder,
+  hostResource,
+  makeCertificate,
+  recordOf,
+  sending,
+  telemetryConfiguration,
+  withoutOpenssl,
+} from './support.ts';
 
 const protocols = ['grpc', 'http/protobuf'] as const;
 
@@ -148,33 +155,16 @@ for (const protocol of protocols) {
 }
 
 describe('TLS', () => {
-  const pem = (name: string) => path.join(folder, name);
-  const openssl = (...args: string[]) =>
-    execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
-  const skip = (() => {
-    try {
-      execFileSync('openssl', ['version'], { stdio: 'pipe' });
-      return false;
-    } catch {
-      return 'openssl, which makes the certificates, is not installed';
-    }
-  })();
-
   for (const protocol of protocols) {
     it(`over ${protocol} checks the collector and shows a certificate of its own`, {
-      skip,
+      skip: withoutOpenssl,
     }, async (t) => {
-      openssl(
-        ...'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2'.split(' '),
-        ...'-keyout key.pem -out cert.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost'.split(
-          ' ',
-        ),
-      );
-      const [cert, key] = [readFileSync(pem('cert.pem')), readFileSync(pem('key.pem'))];
+      const files = makeCertificate('collector');
+      const [cert, key] = [readFileSync(files.cert), readFileSync(files.key)];
       const env = {
-        OTEL_EXPORTER_OTLP_CERTIFICATE: pem('cert.pem'),
-        OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: pem('cert.pem'),
-        OTEL_EXPORTER_OTLP_CLIENT_KEY: pem('key.pem'),
+        OTEL_EXPORTER_OTLP_CERTIFICATE: files.cert,
+        OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: files.cert,
+        OTEL_EXPORTER_OTLP_CLIENT_KEY: files.key,
       };
       const listening = { protocol, tls: { ca: cert, cert, key } };
       const { collector, telemetry } = await setUp(t, listening, {}, env);

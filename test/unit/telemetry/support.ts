@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,6 +12,33 @@ import { attributesOf, type LogRecord } from '../../otlp/collector.ts';
 /** Of this process, gone with it. */
 export const folder = mkdtempSync(path.join(tmpdir(), 'fileward-otlp-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+/** Why a test that needs certificates can't run, or false. */
+export const withoutOpenssl = (() => {
+  try {
+    openssl('version');
+    return false;
+  } catch {
+    return 'openssl, which makes the certificates, is not installed';
+  }
+})();
+
+export function openssl(...args: string[]): void {
+  execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
+}
+
+/** For localhost, signed by itself. @returns its files */
+export function makeCertificate(
+  name: string,
+  type: readonly string[] = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'],
+): { cert: string; key: string } {
+  const [cert, key] = [path.join(folder, `${name}.crt`), path.join(folder, `${name}.key`)];
+  openssl(
+    ...['req', '-x509', '-newkey', ...type, '-nodes', '-days', '2', '-keyout', key, '-out', cert],
+    ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
+  );
+  return { cert, key };
+}
 
 export const hostResource: Attributes = { 'service.name': 'fileward', 'host.id': 'h1' };
 
