@@ -1,5 +1,7 @@
 #include "native/coverage/covered_files.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -53,8 +55,15 @@ std::vector<std::byte> CoveredFiles::Encode() {
         reinterpret_cast<const char*>(bytes_.data()) + offset + sizeof(CoveredFileEntry),
         entry_at(offset).path_bytes);
   };
-  std::sort(offsets_.begin(), offsets_.end(),
-            [&](size_t left, size_t right) { return path_at(left) < path_at(right); });
+  std::sort(offsets_.begin(), offsets_.end(), [&](size_t left, size_t right) {
+    if (const int order = path_at(left).compare(path_at(right)); order != 0) return order < 0;
+    const CoveredFileEntry first = entry_at(left);
+    const CoveredFileEntry second = entry_at(right);
+    if (S_ISREG(first.mode) != S_ISREG(second.mode)) return S_ISREG(first.mode);
+    return first.ino < second.ino;
+  });
+  const auto same_path = [&](size_t left, size_t right) { return path_at(left) == path_at(right); };
+  offsets_.erase(std::unique(offsets_.begin(), offsets_.end(), same_path), offsets_.end());
   if (offsets_.size() > kMaxCoveredFiles) {
     header_.left_out = static_cast<uint32_t>(offsets_.size() - kMaxCoveredFiles);
     offsets_.resize(kMaxCoveredFiles);

@@ -45,7 +45,9 @@ static_assert(offsetof(CoveredFileEntry, rule_index) == 52);
 // Measured with paths of 60 bytes: 135 bytes each here, 190 in the database.
 inline constexpr size_t kMaxCoveredFiles = 500'000;
 
-// Collects entries in any order. Not thread-safe; may be moved to another thread for Encode.
+// Collects entries in any order. Several may have one path: in an atomically written volume the
+// link that programs open and the file behind it are both covered by the name of the link. Not
+// thread-safe; may be moved to another thread for Encode.
 class CoveredFiles {
  public:
   CoveredFiles() = default;
@@ -57,7 +59,8 @@ class CoveredFiles {
   void Add(std::string_view path, const FileStatus& status, uint32_t rule_index);
   void AddGone(std::string_view path);
 
-  // Sorts: n log n comparisons of paths.
+  // Sorts: n log n comparisons of paths. Of entries with one path it keeps a regular file if there
+  // is one, always the same.
   std::vector<std::byte> Encode();
 
  private:

@@ -76,7 +76,15 @@ CoveredFiles CoverageCore::CoveredFilesNamed(const ChangedNames& changed) {
   CoveredFiles files(version_, false);
   Collector collector(*plan_, facts_, files);
   std::unordered_set<std::string> gone = changed.covered_paths;
-  for (const std::string& path : changed.paths) {
+  // All names by which something is covered, so that the same one of them is kept as among all
+  // files.
+  std::unordered_set<std::string> paths = changed.paths;
+  for (const std::string& covered : changed.covered_paths) {
+    paths.insert(covered);
+    if (std::string inside = plan_->PathInVolume(covered); !inside.empty())
+      paths.insert(std::move(inside));
+  }
+  for (const std::string& path : paths) {
     const size_t slash = path.rfind('/');
     const Directory* directory = table_.FindByPath(slash == 0 ? "/" : path.substr(0, slash));
     if (directory == nullptr) continue;

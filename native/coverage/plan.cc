@@ -160,6 +160,14 @@ std::string Plan::StablePath(const std::string& path) const {
   return {};
 }
 
+std::string Plan::PathInVolume(const std::string& stable) const {
+  for (const auto& [directory, target] : volumes_) {
+    if (stable != directory && IsAtOrBelow(stable, directory))
+      return target + stable.substr(directory.size());
+  }
+  return {};
+}
+
 bool Plan::IsVolumeInternal(const std::string& path) const {
   for (const auto& [directory, target] : volumes_) {
     if (path.size() <= directory.size() || !IsAtOrBelow(path, directory)) continue;

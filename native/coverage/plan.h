@@ -71,6 +71,8 @@ class Plan {
   void SetVolume(const std::string& directory, const std::string& target);
   // The stable spelling of a path inside the current target of a volume; empty when it is in none.
   std::string StablePath(const std::string& path) const;
+  // The other way round: what a stable path in a volume stands for now; empty when it is in none.
+  std::string PathInVolume(const std::string& stable) const;
   // True for what such a volume's writer makes for itself: `..data`, `..data_tmp`, `..2026_...`
   // that isn't current.
   bool IsVolumeInternal(const std::string& path) const;

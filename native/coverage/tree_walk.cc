@@ -166,7 +166,12 @@ void TreeWalk::VisitEntries(Directory& directory, int fd, const std::string& pat
       }
       continue;
     }
-    if (!plan_->NeedsOf(entry_path).recurse) continue;
+    if (!plan_->NeedsOf(entry_path).recurse) {
+      // The target of a volume before it was swapped: what took its place has its stable names.
+      Directory* const known = table_.Child(directory, entry.name);
+      if (known != nullptr && known->walked) ForgetDirectory(*known, nullptr);
+      continue;
+    }
     if (depth >= plan_->ruleset().max_depth()) {
       Complain(Failure::kDepthLimit, entry_path, "limits.depth");
       continue;

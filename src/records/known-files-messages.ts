@@ -34,10 +34,23 @@ export interface Found {
   readonly sha256Before?: string;
 }
 
+/** How much of what it was given the worker has made known. */
+export interface Kept {
+  /** Files that wait until they are told, or until the disk takes them. */
+  readonly held: number;
+  /** Why the disk doesn't. */
+  readonly problem: string | undefined;
+}
+
 export interface Questions {
-  /** Compares all covered files with what is known; on a first start there is nothing to compare and all is learned. */
+  /** Hands over all covered files, to be compared. */
+  take: { ask: { files: Uint8Array<ArrayBuffer>; plan: Plan }; answer: object };
+  /**
+   * Compares them with what is known; on a first start there is nothing to compare and all is learned. May be asked
+   * again when the database could not be used.
+   */
   compare: {
-    ask: { files: Uint8Array<ArrayBuffer>; plan: Plan };
+    ask: object;
     answer: {
       /** Under which the known files were covered; undefined: nothing was known. */
       policyBefore: KnownPolicy | undefined;
@@ -49,7 +62,7 @@ export interface Questions {
     };
   };
   /** The next of what the comparison found, undefined behind the last; what the answer before held is known from now on. */
-  more: { ask: object; answer: { found: readonly Found[] | undefined } };
+  more: { ask: object; answer: Kept & { found: readonly Found[] | undefined } };
   /** Brings up to date what is known. */
   apply: {
     ask: {
@@ -60,12 +73,7 @@ export interface Questions {
       /** Only when it is another one. */
       plan?: Plan;
     };
-    answer: {
-      /** Files that wait until they are told, or until the disk takes them. */
-      held: number;
-      /** Why the disk doesn't. */
-      problem: string | undefined;
-    };
+    answer: Kept;
   };
   /** The next of the files whose content is known or was read now; none: that was all. */
   hashes: { ask: object; answer: { hashes: HashedFile[] } };

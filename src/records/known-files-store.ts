@@ -37,18 +37,25 @@ export interface Update {
   readonly sha256?: Buffer | undefined;
 }
 
-const SCHEMA = `
-  PRAGMA locking_mode = EXCLUSIVE;
+// The first statement of a connection: with it the index of the WAL is kept in memory. Any other that looks into an
+// existing database maps that index from a file, and then a disk full to the last byte ends the process with SIGBUS.
+const LOCK = 'PRAGMA locking_mode = EXCLUSIVE';
+const SETUP = `
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = NORMAL;
   PRAGMA journal_size_limit = 4194304;
-  CREATE TABLE IF NOT EXISTS files (
-    path BLOB PRIMARY KEY, state BLOB NOT NULL, sha256 BLOB
-  ) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS basis (id INTEGER PRIMARY KEY CHECK (id = 1), value TEXT NOT NULL);
 `;
 /** Of the tables and the bytes in them. */
 const FORMAT = 1;
+const TABLES = `
+  BEGIN;
+  CREATE TABLE files (
+    path BLOB PRIMARY KEY, state BLOB NOT NULL, sha256 BLOB
+  ) WITHOUT ROWID;
+  CREATE TABLE basis (id INTEGER PRIMARY KEY CHECK (id = 1), value TEXT NOT NULL);
+  PRAGMA user_version = ${FORMAT};
+  COMMIT;
+`;
 const CORRUPT = 11;
 const NOT_A_DATABASE = 26;
 
@@ -62,20 +69,20 @@ export class KnownFilesStore {
   /** @throws Error of SQLite when the file is none of its databases or can't be used. */
   constructor(file: string) {
     closeSync(openSync(file, 'a', 0o600));
-    this.#database = new DatabaseSync(file);
-    const { user_version: format } = this.#database.prepare('PRAGMA user_version').get() ?? {};
-    if (format !== 0 && format !== FORMAT) {
-      throw Object.assign(new Error(`${file} is of another version`), { errcode: NOT_A_DATABASE });
+    const database = new DatabaseSync(file);
+    this.#database = database;
+    try {
+      prepareTables(database);
+      this.#put = database.prepare(
+        'INSERT OR REPLACE INTO files (path, state, sha256) VALUES (?, ?, ?)',
+      );
+      this.#remove = database.prepare('DELETE FROM files WHERE path = ?');
+      this.#putHash = database.prepare('UPDATE files SET sha256 = ? WHERE path = ? AND state = ?');
+      this.#putBasis = database.prepare('INSERT OR REPLACE INTO basis VALUES (1, ?)');
+    } catch (error) {
+      database.close();
+      throw error;
     }
-    this.#database.exec(`${SCHEMA} PRAGMA user_version = ${FORMAT};`);
-    this.#put = this.#database.prepare(
-      'INSERT OR REPLACE INTO files (path, state, sha256) VALUES (?, ?, ?)',
-    );
-    this.#remove = this.#database.prepare('DELETE FROM files WHERE path = ?');
-    this.#putHash = this.#database.prepare(
-      'UPDATE files SET sha256 = ? WHERE path = ? AND state = ?',
-    );
-    this.#putBasis = this.#database.prepare('INSERT OR REPLACE INTO basis VALUES (1, ?)');
   }
 
   /**
@@ -87,8 +94,7 @@ export class KnownFilesStore {
       return { store: new KnownFilesStore(file) };
     } catch (error) {
       if (!isCorrupt(error)) throw error;
-      renameSync(file, `${file}.broken`);
-      for (const more of ['-wal', '-shm']) rmSync(file + more, { force: true });
+      setFileAside(file);
       return { store: new KnownFilesStore(file), broken: String(error) };
     }
   }
@@ -146,10 +152,28 @@ export class KnownFilesStore {
   }
 }
 
+/** Keeps a damaged file for somebody to look at, one of them at most. @throws Error when it can't be renamed. */
+export function setFileAside(file: string): void {
+  renameSync(file, `${file}.broken`);
+  for (const more of ['-wal', '-shm']) rmSync(file + more, { force: true });
+}
+
 /** Whether the file is damaged or none of ours. */
 export function isCorrupt(error: unknown): boolean {
   const { errcode } = error as { errcode?: number };
   return errcode !== undefined && [CORRUPT, NOT_A_DATABASE].includes(errcode & 0xff);
+}
+
+function prepareTables(database: DatabaseSync): void {
+  database.exec(LOCK);
+  const { user_version: format } = database.prepare('PRAGMA user_version').get() ?? {};
+  if (format !== 0 && format !== FORMAT) {
+    const text = `known-files.db is of unknown version ${format}`;
+    throw Object.assign(new Error(text), { errcode: NOT_A_DATABASE });
+  }
+  database.exec(SETUP);
+  // Nothing is written to one that exists: it can be read while the disk is full.
+  if (format === 0) database.exec(TABLES);
 }
 
 function bufferOf(value: unknown): Buffer {

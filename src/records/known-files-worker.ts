@@ -11,12 +11,13 @@ import { CoveredFiles, FileState } from '../native/covered-files.ts';
 import { type Difference, isSame, pairs } from './known-files-compare.ts';
 import { Comparison } from './known-files-comparison.ts';
 import { KnownHashes } from './known-files-hashes.ts';
-import type { Plan, Question, Questions, Reply, Request } from './known-files-messages.ts';
+import type { Kept, Plan, Question, Questions, Reply, Request } from './known-files-messages.ts';
 import {
   type Basis,
   isCorrupt,
   KnownFilesStore,
   type KnownPolicy,
+  setFileAside,
   type Update,
 } from './known-files-store.ts';
 import { mountFinder, readMounts } from './mounts.ts';
@@ -30,8 +31,12 @@ type Handlers = {
 const IN_MEMORY = ['tmpfs', 'ramfs'];
 
 class Keeper implements Handlers {
-  readonly #store: KnownFilesStore;
-  readonly #broken: string | undefined;
+  readonly #file: string;
+  /** Undefined until it could be opened, and after a comparison that failed. */
+  #opened: KnownFilesStore | undefined;
+  #broken: string | undefined;
+  /** To be compared. */
+  #found: CoveredFiles | undefined;
   readonly #bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
   readonly #hashes = new KnownHashes();
   #policy: KnownPolicy | undefined;
@@ -47,18 +52,49 @@ class Keeper implements Handlers {
   /** Why the last write failed. */
   #problem: string | undefined;
 
-  /** @throws Error when the database can't be used. */
   constructor(file: string) {
-    const { store, broken } = KnownFilesStore.open(file);
-    this.#store = store;
-    this.#broken = broken;
+    this.#file = file;
   }
 
-  compare({ files, plan }: Ask<'compare'>): Answer<'compare'> {
-    const now = new CoveredFiles(files);
-    const before = this.#store.basis;
+  take({ files, plan }: Ask<'take'>): Answer<'take'> {
+    this.#found = new CoveredFiles(files);
+    this.#end = endOf(this.#found);
     this.#usePlan(plan);
-    this.#end = endOf(now);
+    return {};
+  }
+
+  /** @throws Error when the database can't be used; then it is opened anew the next time. */
+  compare(): Answer<'compare'> {
+    if (this.#found === undefined) throw new Error('no files to compare');
+    try {
+      this.#open();
+      const answer = this.#compare(this.#found);
+      this.#found = undefined;
+      return answer;
+    } catch (error) {
+      this.#opened?.close();
+      this.#opened = undefined;
+      if (isCorrupt(error)) {
+        setFileAside(this.#file);
+        this.#broken = String(error);
+      }
+      throw error;
+    }
+  }
+
+  #open(): void {
+    const { store, broken } = KnownFilesStore.open(this.#file);
+    this.#opened = store;
+    this.#broken = broken ?? this.#broken;
+  }
+
+  get #store(): KnownFilesStore {
+    if (this.#opened === undefined) throw new Error('the known files are not open');
+    return this.#opened;
+  }
+
+  #compare(now: CoveredFiles): Answer<'compare'> {
+    const before = this.#store.basis;
     const common = {
       policyBefore: before?.policy,
       covered: now.count,
@@ -66,8 +102,9 @@ class Keeper implements Handlers {
       ...(this.#broken !== undefined && { broken: this.#broken }),
     };
     if (before === undefined) {
-      this.#basis = this.#basisNow();
-      this.#store.write(this.#updates(now), this.#basis);
+      const basis = this.#basisNow();
+      this.#store.write(this.#updates(now), basis);
+      this.#basis = basis;
       return common;
     }
     this.#comparison = new Comparison([...this.#differences(now)], {
@@ -83,7 +120,7 @@ class Keeper implements Handlers {
     this.#write(this.#told, part === undefined);
     this.#told = part?.updates ?? [];
     if (part === undefined) this.#comparison = undefined;
-    return { found: part?.found };
+    return { found: part?.found, ...this.#kept };
   }
 
   apply({ files, waiting, hashes, plan }: Ask<'apply'>): Answer<'apply'> {
@@ -103,8 +140,9 @@ class Keeper implements Handlers {
       if (isWaiting(key, update)) this.#held.set(key, update);
       else told.push(update);
     }
-    if (told.length > 0 || now.full || plan !== undefined) this.#write(told, true);
-    return { held: this.#held.size, problem: this.#problem };
+    const isNew = told.length > 0 || now.full || plan !== undefined;
+    if (isNew || this.#problem !== undefined) this.#write(told, true);
+    return this.#kept;
   }
 
   async hashes(): Promise<Answer<'hashes'>> {
@@ -119,8 +157,12 @@ class Keeper implements Handlers {
   }
 
   close(): Answer<'close'> {
-    this.#store.close();
+    this.#opened?.close();
     return {};
+  }
+
+  get #kept(): Kept {
+    return { held: this.#held.size, problem: this.#problem };
   }
 
   /** What is not as it is known. */

@@ -8,13 +8,12 @@
  * events that led to it, wait until what was told is kept (`settled`), and only then make it known; what the pipeline
  * has not told yet stays as it was. So a crash at any moment makes a change told twice at worst.
  */
-import { extname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
 import type { Evaluator } from '../native/addon.ts';
 import { CoveredFiles } from '../native/covered-files.ts';
 import type { EventSession } from '../native/session.ts';
-import type { Found, Plan, Question, Questions, Reply } from './known-files-messages.ts';
+import { Asked } from './known-files-asked.ts';
+import type { Found, Kept, Plan, Questions } from './known-files-messages.ts';
 import type { KnownPolicy } from './known-files-store.ts';
 import type { Pipeline } from './pipeline.ts';
 
@@ -27,10 +26,18 @@ export interface KnownFilesOptions {
   readonly settled: () => Promise<void>;
   readonly createEvaluator: (policy: KnownPolicy) => Evaluator;
   /** All covered files were compared, in that time, and the content of some is known. */
-  readonly onCompared: (about: { covered: number; found: number; ms: number }) => void;
+  readonly onCompared: (about: ComparedFiles) => void;
   /** What was changed while no agent ran can't be told, or not all of it: why. */
   readonly onDegraded: (reason: DegradedReason, body: string, error?: unknown) => void;
   readonly onRestored: (reason: DegradedReason, body: string) => void;
+}
+
+export interface ComparedFiles {
+  readonly covered: number;
+  readonly found: number;
+  readonly ms: number;
+  /** Why the policy of the agent before could not be used: files that it did not cover may be among the found. */
+  readonly policyBefore?: string;
 }
 
 /** `error.type` of what is told then. */
@@ -39,6 +46,9 @@ export type DegradedReason = 'known_files_failed' | 'known_files_limit';
 const NOT_KEPT =
   'The state of the covered files can not be kept: the next agent may not tell what changed';
 const INTERVAL_MS = 1000;
+/** Between two tries to compare while the database can't be used. */
+const FIRST_RETRY_MS = 1000;
+const LAST_RETRY_MS = 30_000;
 /** At the end: for what is under way. */
 const END_MS = 1000;
 
@@ -49,7 +59,9 @@ export class KnownFiles {
   #worker: Asked | undefined;
   #compared = false;
   #held = 0;
-  #problem: string | undefined;
+  /** Why what is known can't be kept, as it was told. */
+  #problem: unknown;
+  #policyBefore: string | undefined;
   #working: Promise<void> = Promise.resolve();
 
   constructor(options: KnownFilesOptions) {
@@ -93,14 +105,18 @@ export class KnownFiles {
     await this.#compare();
     while (!this.#stop.signal.aborted) {
       if (await this.#keepUp()) await this.#learnHashes();
-      await sleep(INTERVAL_MS, undefined, { signal: this.#stop.signal, ref: false }).catch(
-        () => {},
-      );
+      await this.#pause(INTERVAL_MS);
     }
   }
 
+  /** Ends early when it is to end. */
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#stop.signal, ref: false }).catch(() => {});
+  }
+
   #giveUp(error: unknown): void {
-    if (this.#worker === undefined) return;
+    // What is cut off at the end is told by the next agent.
+    if (this.#worker === undefined || this.#stop.signal.aborted) return;
     void this.#worker.terminate();
     this.#worker = undefined;
     this.#options.onDegraded('known_files_failed', NOT_KEPT, error);
@@ -112,7 +128,9 @@ export class KnownFiles {
     const bytes = await this.#options.session.coveredFiles();
     const { rulesetVersion } = new CoveredFiles(bytes);
     if (plan === undefined || this.#worker === undefined) return;
-    const answer = await this.#worker.ask('compare', { files: bytes, plan }, [bytes.buffer]);
+    await this.#worker.ask('take', { files: bytes, plan }, [bytes.buffer]);
+    const answer = await this.#compareWhenPossible(this.#worker);
+    if (answer === undefined) return;
     const { covered, leftOut, broken } = answer;
     if (broken !== undefined) {
       this.#options.onDegraded(
@@ -131,9 +149,10 @@ export class KnownFiles {
     let found = 0;
     for (;;) {
       if (this.#stop.signal.aborted) return;
-      const part = (await this.#worker.ask('more', {})).found;
-      if (part === undefined) break;
-      for (const each of part) {
+      const part = await this.#worker.ask('more', {});
+      this.#noteKept(part);
+      if (part.found === undefined) break;
+      for (const each of part.found) {
         const ruleIndex = judge(each);
         if (ruleIndex === undefined) continue;
         found += 1;
@@ -144,7 +163,42 @@ export class KnownFiles {
     this.#compared = true;
     const ms = Math.round(performance.now() - began);
     await this.#learnHashes();
-    this.#options.onCompared({ covered, found, ms });
+    const policyBefore = this.#policyBefore;
+    this.#options.onCompared({ covered, found, ms, ...(policyBefore && { policyBefore }) });
+  }
+
+  /** Tries until the database can be used; undefined: the end came first. */
+  async #compareWhenPossible(worker: Asked): Promise<Questions['compare']['answer'] | undefined> {
+    for (let ms = FIRST_RETRY_MS; ; ms = Math.min(2 * ms, LAST_RETRY_MS)) {
+      try {
+        const answer = await worker.ask('compare', {});
+        this.#noteProblem(undefined);
+        return answer;
+      } catch (error) {
+        if (worker.hasEnded) throw error;
+        this.#noteProblem(error);
+      }
+      await this.#pause(ms);
+      if (this.#stop.signal.aborted) return undefined;
+    }
+  }
+
+  #noteKept({ held, problem }: Kept): void {
+    this.#held = held;
+    this.#noteProblem(problem);
+  }
+
+  /** Tells the first of several in a row, and when there is none any more. */
+  #noteProblem(problem: unknown): void {
+    if (problem !== undefined && this.#problem === undefined) {
+      this.#options.onDegraded('known_files_failed', NOT_KEPT, problem);
+    } else if (problem === undefined && this.#problem !== undefined) {
+      this.#options.onRestored(
+        'known_files_failed',
+        'The state of the covered files is kept again',
+      );
+    }
+    this.#problem = problem;
   }
 
   /** Gives the rule that a change is told under; none for what only another policy made appear or disappear. */
@@ -152,10 +206,7 @@ export class KnownFiles {
     const changed = JSON.stringify(before) !== JSON.stringify(now);
     let evaluators: { before: Evaluator; now: Evaluator } | undefined;
     const ruleOf = (policy: 'before' | 'now', path: Uint8Array): number | undefined => {
-      evaluators ??= {
-        before: this.#options.createEvaluator(before ?? now),
-        now: this.#options.createEvaluator(now),
-      };
+      evaluators ??= this.#evaluators(before ?? now, now);
       const paths = [Buffer.from(path).toString()];
       const { outcome, rule_index } = evaluators[policy].evaluate({
         paths,
@@ -176,6 +227,17 @@ export class KnownFiles {
     };
   }
 
+  #evaluators(before: KnownPolicy, now: KnownPolicy): { before: Evaluator; now: Evaluator } {
+    const ofNow = this.#options.createEvaluator(now);
+    try {
+      return { before: this.#options.createEvaluator(before), now: ofNow };
+    } catch (error) {
+      // Of an agent whose policies this one does not understand.
+      this.#policyBefore = String(error);
+      return { before: ofNow, now: ofNow };
+    }
+  }
+
   /** Makes known what changed and was told; true when it looked at all files. */
   async #keepUp(): Promise<boolean> {
     const { session, pipeline, settled } = this.#options;
@@ -185,22 +247,13 @@ export class KnownFiles {
     await session.drain();
     const { count, full } = new CoveredFiles(bytes);
     const hashes = pipeline.takeHashes();
-    if (count === 0 && !full && this.#held === 0 && hashes.length === 0 && !plan) return false;
+    const nothingHeld = this.#held === 0 && this.#problem === undefined;
+    if (count === 0 && !full && nothingHeld && hashes.length === 0 && !plan) return false;
     const waiting = [...pipeline.notTold()];
     await settled();
     const ask = { files: bytes, waiting, hashes, ...(plan && { plan }) };
     if (this.#worker === undefined) return false;
-    const { held, problem } = await this.#worker.ask('apply', ask, [bytes.buffer]);
-    this.#held = held;
-    if (problem !== undefined && this.#problem === undefined) {
-      this.#options.onDegraded('known_files_failed', NOT_KEPT, problem);
-    } else if (problem === undefined && this.#problem !== undefined) {
-      this.#options.onRestored(
-        'known_files_failed',
-        'The state of the covered files is kept again',
-      );
-    }
-    this.#problem = problem;
+    this.#noteKept(await this.#worker.ask('apply', ask, [bytes.buffer]));
     return full;
   }
 
@@ -216,49 +269,5 @@ export class KnownFiles {
     if (!this.#plan?.isNew) return undefined;
     this.#plan.isNew = false;
     return this.#plan.value;
-  }
-}
-
-/** The worker: one question, one answer. */
-class Asked {
-  readonly #worker: Worker;
-  #settle: { resolve: (answer: object) => void; reject: (error: unknown) => void } | undefined;
-  #ended: unknown;
-
-  constructor(file: string) {
-    // dist/ holds .js, the sources .ts: the neighbour has the extension of this file.
-    const script = new URL(`./known-files-worker${extname(import.meta.url)}`, import.meta.url);
-    this.#worker = new Worker(script, {
-      workerData: { file },
-      // It makes little but garbage.
-      resourceLimits: { maxYoungGenerationSizeMb: 8 },
-    });
-    this.#worker.on('message', (reply: Reply) => {
-      if ('error' in reply) this.#settle?.reject(reply.error);
-      else this.#settle?.resolve(reply.answer);
-    });
-    const end = (error: unknown): void => {
-      this.#ended ??= error;
-      this.#settle?.reject(this.#ended);
-    };
-    this.#worker.on('error', end);
-    this.#worker.on('exit', () => end(new Error('the worker of the known files has ended')));
-  }
-
-  async ask<Q extends Question>(
-    question: Q,
-    ask: Questions[Q]['ask'],
-    transfer: readonly ArrayBuffer[] = [],
-  ): Promise<Questions[Q]['answer']> {
-    if (this.#ended !== undefined) throw this.#ended;
-    const answer = new Promise<object>((resolve, reject) => {
-      this.#settle = { resolve, reject };
-    });
-    this.#worker.postMessage({ question, ask }, [...transfer]);
-    return (await answer) as Questions[Q]['answer'];
-  }
-
-  async terminate(): Promise<void> {
-    await this.#worker.terminate();
   }
 }

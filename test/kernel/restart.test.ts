@@ -8,6 +8,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -334,6 +335,41 @@ describe('what is no news', () => {
   });
 });
 
+describe('an atomically written volume', () => {
+  const scratch = new Scratch('ext4');
+  const configuration = host([watch('watched', `${scratch.path('volume')}/*`)]);
+  after(() => scratch.remove());
+
+  /** As the kubelet writes a ConfigMap or a Secret. */
+  function write(target: string, content: string): void {
+    scratch.write(`volume/${target}/conf`, content);
+    symlinkSync(target, scratch.path('volume/..data_tmp'));
+    renameSync(scratch.path('volume/..data_tmp'), scratch.path('volume/..data'));
+  }
+
+  it('is no news at a start, and what was swapped in while no agent ran is told once', async () => {
+    write('..one', 'one\n');
+    symlinkSync('..data/conf', scratch.path('volume/conf'));
+    await findings(scratch, configuration);
+    assert.deepEqual(told(await findings(scratch, configuration), scratch), []);
+    write('..two', 'second\n');
+    assert.deepEqual(told(await findings(scratch, configuration), scratch), ['create volume/conf']);
+    assert.deepEqual(told(await findings(scratch, configuration), scratch), []);
+    rmSync(scratch.path('volume/..one'), { recursive: true });
+    assert.deepEqual(told(await findings(scratch, configuration), scratch), []);
+  });
+
+  it('is no news when an agent saw it swapped', async () => {
+    const agent = await start(scratch, configuration);
+    write('..three', 'third\n');
+    // With the one before it still there.
+    await agent.record({ path: scratch.path('volume/conf') });
+    await agent.settle();
+    await agent.stop();
+    assert.deepEqual(told(await findings(scratch, configuration), scratch), []);
+  });
+});
+
 describe('many changes while no agent ran', () => {
   const scratch = new Scratch();
   const configuration = host([watch('watched', `${scratch.path('watched')}/**`)]);
@@ -405,25 +441,41 @@ describe('a full disk', () => {
     scratch.remove();
   });
 
+  const filler = path.join(state, 'filler');
+  const reason = { 'error.type': 'known_files_failed' };
+  const configuration = {
+    ...host([watch('watched', `${scratch.path('watched')}/**`)]),
+    state: path.join(state, 'fileward'),
+  };
+
   it('is said, and what is known is kept again when there is room', async () => {
-    const configuration = {
-      ...host([watch('watched', `${scratch.path('watched')}/**`)]),
-      state: path.join(state, 'fileward'),
-    };
     for (let i = 0; i < 300; i++) scratch.write(`watched/a-name-that-takes-some-room-${i}`);
     const mount = await shell(`mkdir ${state} && mount -t tmpfs -o size=2M fileward-test ${state}`);
     assert.equal(mount.code, 0, mount.stderr);
     const agent = await start(scratch, configuration);
-    const filler = path.join(state, 'filler');
     await shell(`dd if=/dev/zero of=${filler} bs=4k`);
     await shell(
       `cd ${scratch.path('watched')}; for f in *; do echo more >> $f; chmod 600 $f; done`,
     );
-    const reason = { 'error.type': 'known_files_failed' };
     await agent.record({ event: 'fileward.coverage.degraded', attributes: reason });
     rmSync(filler);
     await agent.record({ event: 'fileward.coverage.restored', attributes: reason });
     await agent.stop();
+    assert.deepEqual(told(await findings(scratch, configuration), scratch), []);
+  });
+
+  it('at the start is said, what is found is told once, and known when there is room', async () => {
+    await shell(`cd ${scratch.path('watched')}; for f in *; do echo more >> $f; done`);
+    await shell(`dd if=/dev/zero of=${filler} bs=4k`);
+    const agent = await Agent.start(scratch, configuration);
+    await agent.record({ event: 'fileward.coverage.degraded', attributes: reason });
+    rmSync(filler);
+    await agent.record({ event: 'fileward.coverage.restored', attributes: reason }, 60_000);
+    await agent.settle();
+    await agent.stop();
+    const found = told(foundBy(agent), scratch);
+    assert.equal(found.length, 300);
+    assert.equal(new Set(found).size, 300);
     assert.deepEqual(told(await findings(scratch, configuration), scratch), []);
   });
 });

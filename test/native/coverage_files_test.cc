@@ -1,5 +1,6 @@
 // What Coverage::TakeCoveredFiles tells: the state from which the next start finds what changed
 // meanwhile.
+#include <algorithm>
 #include <cstring>
 
 #include "native/coverage/covered_files.h"
@@ -196,6 +197,33 @@ TEST_F(CoverageFiles, AVolumeIsKnownByItsStableNames) {
   EXPECT_TRUE(told.Has(dir_ + "/key"));
   for (const auto& [path, entry] : told.files)
     EXPECT_TRUE(entry.gone == 1 || path.find("..1") == std::string::npos) << path;
+}
+
+TEST_F(CoverageFiles, TheLinkAndTheFileOfAVolumeAreOneAndTheFileIsTold) {
+  const std::string key = dir_ + "/key";
+  ASSERT_EQ(Shell("cd " + dir_ +
+                  "; mkdir ..1; echo one > ..1/key; ln -s ..1 ..data;"
+                  "ln -s ..data/key key"),
+            0);
+  Cover();
+  const auto expect_file = [&](const Told& told, const char* when) {
+    SCOPED_TRACE(when);
+    EXPECT_EQ(std::count(told.order.begin(), told.order.end(), key), 1);
+    ASSERT_TRUE(told.Has(key));
+    EXPECT_EQ(told.files.at(key).ino, StatOf(dir_ + "/..1/key").st_ino);
+  };
+  const Told first = Take();
+  EXPECT_TRUE(first.full);
+  expect_file(first, "at first");
+  ASSERT_EQ(Shell("cd " + dir_ + "; ln -s ..data/key other; mv -T other key"), 0);
+  expect_file(TakeSettled(), "another link");
+  ASSERT_EQ(Shell("echo more >> " + dir_ + "/..1/key"), 0);
+  expect_file(TakeSettled(), "written");
+  // The link stands there still.
+  ASSERT_EQ(Shell("rm " + dir_ + "/..1/key"), 0);
+  const Told dangling = TakeSettled();
+  ASSERT_TRUE(dangling.Has(key));
+  EXPECT_EQ(dangling.files.at(key).ino, StatOf(key).st_ino);
 }
 
 TEST_F(CoverageFiles, AnswersAfterTheEnd) {

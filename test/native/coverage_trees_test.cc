@@ -197,6 +197,18 @@ TEST_F(CoverageTrees, VolumeWrittenAtomicallyIsKnownByItsStableNames) {
     EXPECT_EQ(fact.path().find("/.."), std::string::npos) << fact.path();
 }
 
+TEST_F(CoverageTrees, VolumeUnderAGlobForItsOwnNamesAlone) {
+  const std::string update = "cd " + dir_ +
+                             "; mkdir ..$1; echo $1 > ..$1/conf; ln -s ..$1 "
+                             "..data_tmp; mv -T ..data_tmp ..data; ";
+  ASSERT_EQ(Shell("set -- one; " + update + "ln -s ..data/conf conf"), 0);
+  TestRule rule = Rule("watch", "monitor", {"write"});
+  rule.path = {dir_ + "/*"};
+  Apply(Rules({rule}));
+  ASSERT_EQ(Shell("set -- two; " + update), 0);
+  EXPECT_TRUE(Await(Change::kRenamed, dir_ + "/conf").Has(EventFlag::kReplaced));
+}
+
 TEST_F(CoverageTrees, ReplacedParentDirectoryIsCovered) {
   ASSERT_EQ(Shell("mkdir -p " + dir_ + "/a/b " + root_ + "/out/a/b; echo 1 > " + dir_ +
                   "/a/b/secret; echo 2 > " + root_ + "/out/a/b/secret"),

@@ -1,56 +1,20 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { coveredFilesLayout, CoveredFiles, stateBytes } from '../../../src/native/covered-files.ts';
+import { CoveredFiles, stateBytes } from '../../../src/native/covered-files.ts';
 import { type Difference, isSame, pairs } from '../../../src/records/known-files-compare.ts';
 import { Comparison } from '../../../src/records/known-files-comparison.ts';
 import { type KnownFile, KnownFilesStore } from '../../../src/records/known-files-store.ts';
+import { coveredBytes, type Files } from './covered-files.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'fileward-known-'));
 after(() => rmSync(folder, { recursive: true }));
 
-interface FileValues {
-  readonly ino?: number;
-  readonly birth_ns?: number;
-  readonly size?: number;
-  readonly mtime_ns?: number;
-  readonly ctime_ns?: number;
-  readonly mode?: number;
-  readonly uid?: number;
-  readonly dev?: number;
-  readonly gone?: 1;
-  /** Its content, as a test thinks of it; undefined: can't be read. */
-  readonly content?: string;
-}
-type Files = Readonly<Record<string, FileValues>>;
-
-const usual = { birth_ns: 7, size: 5, mtime_ns: 1000, ctime_ns: 1000, mode: 0o100644, dev: 1 };
 const sha256 = (text: string) => createHash('sha256').update(text).digest();
-
-/** As the native core writes them, in the order of the paths. */
-function covered(files: Files): CoveredFiles {
-  const { header_bytes, header, entry_bytes, entry } = coveredFilesLayout;
-  const head = Buffer.alloc(header_bytes);
-  const names = Object.keys(files).sort((a, b) => Buffer.from(a).compare(Buffer.from(b)));
-  head.writeUInt32LE(names.length, header.count);
-  head.writeUInt32LE(1, header.full);
-  const entries = names.map((name, index) => {
-    const { content: _, ...values } = files[name] ?? {};
-    const bytes = Buffer.alloc(entry_bytes + Buffer.byteLength(name));
-    bytes.write(name, entry_bytes);
-    bytes.writeUInt32LE(Buffer.byteLength(name), entry.path_bytes);
-    for (const [field, value] of Object.entries({ ino: index + 1, ...usual, ...values })) {
-      const offset = entry[field as keyof typeof entry];
-      if (['mode', 'uid', 'gone'].includes(field)) bytes.writeUInt32LE(value, offset);
-      else bytes.writeBigUInt64LE(BigInt(value), offset);
-    }
-    return bytes;
-  });
-  return new CoveredFiles(Buffer.concat([head, ...entries]));
-}
+const covered = (files: Files) => new CoveredFiles(coveredBytes(files));
 
 function known(files: Files): KnownFile[] {
   return [...covered(files)].flatMap(({ path: name, state }) => {
@@ -244,6 +208,7 @@ describe('the store of known files', () => {
     store.close();
     assert.equal(statSync(file).mode & 0o777, 0o600);
     const again = new KnownFilesStore(file);
+    assert.ok(!existsSync(`${file}-shm`), 'the index of the WAL is a mapped file');
     assert.deepEqual([...again.files()], [{ path: name, state, sha256: sha256('x') }]);
     assert.deepEqual(again.basis, basis);
     again.writeHashes([{ path: name, state: Buffer.alloc(stateBytes, 4), sha256: sha256('y') }]);
