@@ -33,7 +33,7 @@ import { type AgentEvent, ATTRIBUTE } from './records/names.ts';
 import { systemClock, timeSpan } from './records/clock.ts';
 import type { Plan } from './records/known-files-messages.ts';
 import { KnownFiles } from './records/known-files.ts';
-import { Ledger, type Stage, stagesOf } from './records/ledger.ts';
+import { eventsInCore, Ledger, type Stage, stagesOf } from './records/ledger.ts';
 import type { Loss } from './records/loss.ts';
 import { Pipeline } from './records/pipeline.ts';
 import type { Attributes, FilewardRecord } from './records/record.ts';
@@ -176,7 +176,7 @@ export class Agent {
     });
   }
 
-  /** @throws Failure 2 when a variable or a certificate can't be used. */
+  /** @throws Failure 2 when a variable, a certificate, a key or a header can't be used. */
   #createTelemetry(configuration: TelemetryConfiguration): Telemetry {
     const { env, version, exports, log } = this.#options;
     try {
@@ -235,11 +235,18 @@ export class Agent {
     const stats = this.#session.stats();
     this.#telemetry.metrics.useSession(() => stats);
     this.#session.close();
+    const count = eventsInCore(this.#session.stats());
+    if (count > 0) this.#pipeline.lost({ reason: 'shutdown', stage: 'kernel', count });
     this.#ledger.check();
     await this.#pipeline.flush();
     await this.#knownFiles.end();
-    await this.#telemetry.shutdown(FLUSH_MS, () => this.#pipeline.flush());
-    this.#alive.end();
+    let lostAndTold = 0;
+    await this.#telemetry.shutdown(FLUSH_MS, async () => {
+      await this.#pipeline.flush();
+      lostAndTold = this.#lostOnTheWay();
+    });
+    const { waiting, onDisk } = this.#telemetry.stats();
+    this.#alive.end(waiting === onDisk && this.#lostOnTheWay() === lostAndTold);
     this.#server.close();
   }
 
@@ -299,6 +306,8 @@ export class Agent {
   async #apply(loaded: Loaded): Promise<void> {
     const { confirmMs, log } = this.#options;
     const { configuration } = loaded;
+    // First: it can be refused, and nothing has changed then.
+    const useTelemetrySettings = this.#prepareTelemetry(configuration);
     if (confirmMs !== undefined && loaded !== this.#running?.loaded) {
       const waiting = this.#limits.awaitConfirmation(protectingGroups(configuration), confirmMs);
       if (waiting.length > 0) {
@@ -308,7 +317,6 @@ export class Agent {
         );
       }
     }
-    const useTelemetrySettings = this.#prepareTelemetry(configuration);
     const policy = compile(configuration, this.#limits.cap);
     const version = ++this.#version;
     this.#pipeline.usePolicy(version, policy, configuration);
@@ -330,7 +338,9 @@ export class Agent {
   /** Checks what a reload says about telemetry. @returns what puts it in force */
   #prepareTelemetry({ telemetry }: Configuration): () => void {
     const running = this.#running?.loaded.configuration.telemetry;
-    if (!running || isDeepStrictEqual(running, telemetry)) return () => undefined;
+    // A renewed certificate has the name of the old one.
+    const namesFiles = telemetry.tls.ca !== undefined || telemetry.tls.cert !== undefined;
+    if (!running || (isDeepStrictEqual(running, telemetry) && !namesFiles)) return () => undefined;
     try {
       return this.#telemetry.prepare(telemetry);
     } catch (error) {
@@ -374,8 +384,7 @@ export class Agent {
   /** Everything read from the kernel before this time is on disk, with the collector, or told as lost. */
   async #toldUntil(): Promise<bigint | undefined> {
     const now = systemClock.nowNs();
-    const { published, drained } = this.#session.stats().ring;
-    if (published > drained) return undefined;
+    if (eventsInCore(this.#session.stats()) > 0) return undefined;
     const waiting = this.#pipeline.oldestWaitingNs();
     await this.#telemetry.settled();
     return waiting !== undefined && waiting < now ? waiting : now;
@@ -430,7 +439,6 @@ export class Agent {
       this.#pipeline.accept(batch);
     } catch (error) {
       this.#options.log.error({ err: error }, 'events could not be told');
-      this.#pipeline.lost({ reason: 'event_malformed', stage: 'records' });
     }
   }
 
@@ -527,13 +535,20 @@ export class Agent {
       stats: this.#session.stats(),
       limits: this.#limits,
       gaps: this.#coverage.gaps,
-      troubles: this.#rejected.map(
-        (problem) => `the changed configuration was rejected: ${problem}`,
-      ),
+      troubles: [
+        ...this.#rejected.map((problem) => `the changed configuration was rejected: ${problem}`),
+        ...(exported.diskProblem === ''
+          ? []
+          : [`evidence cannot be kept on disk: ${exported.diskProblem}`]),
+      ],
       records: this.#pipeline.stats().records,
       exported: { ...exported, lost: Object.values(lost).reduce((sum, each) => sum + each, 0) },
       ledger: this.#stages(),
     });
+  }
+
+  #lostOnTheWay(): number {
+    return Object.values(this.#telemetry.stats().lost).reduce((sum, count) => sum + count, 0);
   }
 
   #stages(): Stage[] {

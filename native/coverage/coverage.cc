@@ -17,6 +17,7 @@
 #include "native/coverage/mount_points.h"
 #include "native/coverage/notification_reader.h"
 
+// Long because one thread does all of it: what it is asked, what it reads, and what is due.
 namespace fileward {
 namespace {
 
@@ -25,6 +26,7 @@ constexpr uint64_t kUpkeepIntervalNs = 5'000'000'000;
 constexpr uint64_t kNamelessRescanNs = 200'000'000;
 // After so many events the other duties get their turn.
 constexpr size_t kEventsPerRound = 4096;
+constexpr uint64_t kLastEventsNs = 500'000'000;
 
 UniqueFd MakeEvent() { return UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
@@ -63,7 +65,9 @@ class Coverage::Impl {
     stopping_.store(true, std::memory_order_release);
     Signal(wake_);
     reader_.Stop();
-    if (thread_.joinable()) thread_.join();
+    if (!thread_.joinable()) return;
+    thread_.join();
+    TakeLastEvents();
   }
 
   void Apply(std::string ruleset_json, uint64_t version) {
@@ -110,6 +114,7 @@ class Coverage::Impl {
   void Wait();
   void TakeCommands();
   bool TakeEvents();
+  void TakeLastEvents();
   void Upkeep();
   void Report();
   void Fatal(const Error& error) {
@@ -225,6 +230,17 @@ bool Coverage::Impl::TakeEvents() {
   }
   core_.AfterEvents();
   return taken == kEventsPerRound;
+}
+
+// After the thread has ended: what was read is told, as far as a moment allows.
+void Coverage::Impl::TakeLastEvents() {
+  const std::lock_guard lock(mutex_);
+  const uint64_t deadline_ns = MonotonicNs() + kLastEventsNs;
+  while (TakeEvents() && MonotonicNs() < deadline_ns) {
+  }
+  // Nothing comes any more for what waits.
+  core_.Tick(MonotonicNs() + kLastEventsNs);
+  core_.TellLost();
 }
 
 void Coverage::Impl::Upkeep() {

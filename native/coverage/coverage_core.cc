@@ -147,18 +147,22 @@ void CoverageCore::NoteLost(Failure reason, uint64_t since_ns) {
   lost_.push_back({reason, since_ns, 0});
 }
 
-void CoverageCore::Rescan() {
+void CoverageCore::TellLost() {
   const uint64_t now_ns = RealtimeNs();
   for (const Lost& lost : std::exchange(lost_, {}))
     facts_.WriteLost(lost.reason, lost.since_ns, now_ns, lost.count,
                      plan_ == nullptr ? "" : plan_->CommonBase());
+}
+
+void CoverageCore::Rescan() {
+  TellLost();
   if (plan_ == nullptr) return;
   Findings findings;
   walk_.WalkAll(&findings);
   walk_.ForgetUnseenNames(&findings);
   walk_.TrimUnseen();
   Source source;
-  source.time_ns = now_ns;
+  source.time_ns = RealtimeNs();
   source.read_ns = MonotonicNs();
   source.found_on_rescan = true;
   changes_.WriteFindings(findings, source);

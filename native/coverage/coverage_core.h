@@ -50,6 +50,7 @@ class CoverageCore {
   void AfterEvents();
   // Events since then may be missing; Rescan tells it and looks for what changed.
   void NoteLost(Failure reason, uint64_t since_ns);
+  void TellLost();
   void Rescan();
   void SendMounts();
   void MountsChanged(const std::vector<std::string>& points);

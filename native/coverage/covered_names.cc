@@ -91,7 +91,8 @@ TreeWalk::FileMasks TreeWalk::WantedFileMasks(const CoveredObject& object) const
     rules.insert(rules.end(), known->second.rules->begin(), known->second.rules->end());
     masks.needed = masks.needed || plan_->IsLiteral(table_.PathOf(*at.directory, at.name));
   }
-  if (!masks.needed && !placed && (eager_files_ >= kMaxEagerFiles || !marks_.HasRoomForFiles()))
+  if (!masks.needed && !placed &&
+      (table_.eager_count() >= kMaxEagerFiles || !marks_.HasRoomForFiles()))
     return masks;
   MakeSet(rules);
   masks.permission = plan_->PermissionMask(rules);
@@ -113,7 +114,7 @@ void TreeWalk::MarkObject(CoveredObject& object, int dirfd, const char* name) {
     Complain(failed->reason, name, failed->detail);
     return;
   }
-  if (placed == FileMasks{} && !wanted.needed) ++eager_files_;
+  if (placed == FileMasks{} && !wanted.needed) table_.NoteEager(object);
   if (object.handle_key.empty()) table_.SetHandle(object, HandleKey(file.get(), ""));
 }
 

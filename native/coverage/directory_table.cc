@@ -211,9 +211,14 @@ void DirectoryTable::SetHandle(CoveredObject& object, std::string handle_key) {
   if (!object.handle_key.empty()) by_handle_[object.handle_key] = &object;
 }
 
+void DirectoryTable::NoteEager(CoveredObject& object) {
+  if (!std::exchange(object.eager, true)) ++eager_count_;
+}
+
 void DirectoryTable::RemoveObject(const FileIdentity& identity) {
   const auto found = objects_.find(identity);
   if (found == objects_.end()) return;
+  if (found->second->eager) --eager_count_;
   if (!found->second->handle_key.empty()) by_handle_.erase(found->second->handle_key);
   objects_.erase(found);
 }

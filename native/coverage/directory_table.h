@@ -61,6 +61,7 @@ struct CoveredObject {
   uint64_t permission_mask = 0;  // of its own mark
   uint64_t notification_mask = 0;
   bool moved = false;             // was moved out of its rule's reach and stays protected
+  bool eager = false;             // has marks only to close gaps
   uint64_t written_since_ns = 0;  // first change not settled yet; 0: `status` is what is on disk
   uint64_t written_told_ns = 0;   // when the last `written` fact went out
   int32_t written_pid = 0;        // and of which process
@@ -116,6 +117,8 @@ class DirectoryTable {
   void RemoveObject(const FileIdentity& identity);
   void ForEachObject(const std::function<void(CoveredObject&)>& visit);
   size_t object_count() const { return objects_.size(); }
+  void NoteEager(CoveredObject& object);
+  size_t eager_count() const { return eager_count_; }
 
   // To be called when the status of a known object was brought up to date.
   void NoteChanged(const CoveredObject& object);
@@ -130,6 +133,7 @@ class DirectoryTable {
   std::unordered_map<std::string_view, Directory*> by_key_;  // keys live in the directories
   std::unordered_map<FileIdentity, std::unique_ptr<CoveredObject>> objects_;
   std::unordered_map<std::string_view, CoveredObject*> by_handle_;  // keys live in the objects
+  size_t eager_count_ = 0;
   ChangedNames changed_{.all = true, .paths = {}, .covered_paths = {}};
   UniqueFd open_fd_;
   const Directory* open_directory_ = nullptr;

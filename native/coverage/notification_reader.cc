@@ -26,6 +26,8 @@ constexpr size_t kMostRaw = 4096;
 // takes its turn like everybody.
 constexpr size_t kUrgentEvents = 256;
 
+constexpr uint64_t kLastEventsNs = 500'000'000;
+
 constexpr uint64_t kNames = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_MOVED_FROM | FAN_MOVED_TO;
 constexpr uint64_t kOpens = FAN_OPEN | FAN_OPEN_EXEC | FAN_CLOSE_NOWRITE;
 
@@ -85,6 +87,10 @@ void NotificationReader::Run() {
     poll(polled, 2, -1);
     window_.AfterPoll();
   }
+  // What happened before the end is told too, as far as a moment allows.
+  const uint64_t deadline_ns = MonotonicNs() + kLastEventsNs;
+  if (!ReadAll()) return;
+  while (!raw_.empty() && MonotonicNs() < deadline_ns) HandOnFirst();
 }
 
 bool NotificationReader::ReadAll() {

@@ -146,7 +146,6 @@ class TreeWalk {
   bool quiet_ = true;
   bool walking_all_ = false;
   uint32_t generation_ = 0;
-  size_t eager_files_ = 0;  // files that have marks only to close gaps
   std::vector<Trouble> troubles_;
 };
 

@@ -69,9 +69,10 @@ bool Ran(const ProcessTable::View& view, const FileIdentity& exe) {
 }
 
 // A program read after the event may be one that the process was just about to become: the kernel
-// swaps it before it tells of the exec. Once the process is seen outside of an exec, or gone, the
-// feed has that message.
-bool AwaitEndOfExec(int32_t pid, int pidfd) {
+// swaps it before it tells of the exec. Once the process is seen outside of an exec, or gone, or
+// the feed tells of an exec of `becomes`, the feed has that message.
+bool AwaitEndOfExec(const ProcessTable& table, int32_t pid, int pidfd,
+                    const FileIdentity& becomes) {
   for (int looks = 0; looks < 10; ++looks) {
     if (HasExited(pidfd)) return true;
     const SyscallState state = SyscallOf(pid);
@@ -80,6 +81,8 @@ bool AwaitEndOfExec(int32_t pid, int pidfd) {
     const bool in_exec = state.kind == SyscallState::Kind::kRunning || call == OpenCall::kExecve ||
                          call == OpenCall::kExecveat;
     if (!in_exec) return true;
+    const auto view = becomes.known() ? table.Find(pid) : std::nullopt;
+    if (view && view->run && Ran(*view, becomes)) return true;
     Sleep(kFeedLookNs);
   }
   return false;
@@ -117,7 +120,9 @@ Actor ResolveActor(const ProcessTable& table, int32_t pid, int pidfd, uint64_t l
   const bool read_late = !belief.runs.empty() && belief.runs.front()->read_ns >= lower_bound_ns;
   const bool newer = seen.known() && !Ran(*belief.view, seen);
   if (belief.known && current && (read_late || newer)) {
-    belief.known = AwaitEndOfExec(pid, pidfd) && AwaitFeed(table, MonotonicNs());
+    // What was read late may itself be the program after the exec: it proves nothing.
+    const FileIdentity becomes = read_late ? FileIdentity{} : seen;
+    belief.known = AwaitEndOfExec(table, pid, pidfd, becomes) && AwaitFeed(table, MonotonicNs());
     if (belief.known) belief = Look(table, pid, lower_bound_ns);
   }
   // What was only inherited is believed when it was seen, then or now.

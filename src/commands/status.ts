@@ -52,7 +52,7 @@ function show(result: StatusResult): void {
     ],
     ['records', counters(result.records)],
     ['losses', counters(result.losses)],
-    ['export', counters(result.export)],
+    ['export', exportLine(result.export)],
   ];
   if (result.break_glass) facts.push(['break glass', paint('yellow', result.break_glass)]);
   for (const pause of result.pauses) {
@@ -120,6 +120,24 @@ function latency(verdict: string, { count, p50_us, p99_us }: LatencyStatus): str
   return count === 0
     ? `${verdict} 0`
     : `${verdict} ${count} (p50 ${bound(p50_us)}, p99 ${bound(p99_us)})`;
+}
+
+/** Where records go, what waits for it, and why. */
+function exportLine(status: StatusResult['export']): string {
+  const { endpoint, exported, waiting, onDisk, waitingBytes, limitBytes, ...others } = status;
+  if (endpoint === '') return 'off';
+  const { retries, refused, problem, diskProblem } = others;
+  const mebibytes = (bytes: unknown) => (Number(bytes) / (1 << 20)).toFixed(1);
+  const parts = [
+    `${exported} taken by ${printable(String(endpoint))}`,
+    `${waiting} waiting (${onDisk} on disk), ${mebibytes(waitingBytes)} of ${mebibytes(limitBytes)} MiB`,
+    ...(refused === 0 ? [] : [`${refused} set aside`]),
+    ...(retries === 0 ? [] : [count(Number(retries), 'retry', 'retries')]),
+    ...[problem, diskProblem]
+      .filter((text) => text !== '')
+      .map((text) => paint('yellow', printable(String(text)))),
+  ];
+  return parts.join('; ');
 }
 
 function counters(values: Readonly<Record<string, number | string | boolean>>): string {

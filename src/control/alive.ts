@@ -32,13 +32,16 @@ export class AliveFile {
     this.#timer = setInterval(() => void this.#moveOn(toldUntil), INTERVAL_MS).unref();
   }
 
-  /** Removes it if it speaks of this agent. */
-  end(): void {
+  /**
+   * Removes it if it speaks of this agent.
+   * @param allIsTold - else the next agent tells the gap, as after a crash
+   */
+  end(allIsTold: boolean): void {
     this.#ended = true;
     if (this.#timer === undefined) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
-    rmSync(this.#file, { force: true });
+    if (allIsTold) rmSync(this.#file, { force: true });
   }
 
   async #moveOn(toldUntil: () => Promise<bigint | undefined>): Promise<void> {

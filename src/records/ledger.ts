@@ -69,6 +69,17 @@ export interface LedgerSources {
     | undefined;
 }
 
+/** Read from the kernel and not drained. */
+export function eventsInCore(stats: SessionStats): number {
+  return eventsUnhandled(stats) + stats.ring.published - stats.ring.drained;
+}
+
+/** Read by one thread while others count; what is between them is not counted anywhere else. */
+function eventsUnhandled({ notification, failures }: SessionStats): number {
+  const overrun = Number(failures['coverage_queue_full'] ?? 0n);
+  return Math.max(0, notification.read - notification.handled - overrun);
+}
+
 /** The stages in the order in which an event passes them. */
 export function stagesOf({ session, records, outbox }: LedgerSources): Stage[] {
   const gaps = (stage: Stage['stage']) => ({ gaps: records.unknownGaps[stage] ?? {} });
@@ -82,8 +93,7 @@ export function stagesOf({ session, records, outbox }: LedgerSources): Stage[] {
       in: { permission: judged, notification: notification.read },
       out: { judged, looked_into: notification.handled },
       dropped: { coverage_queue_full: overrun },
-      // Read by one thread while others count; what is between them is not counted anywhere else.
-      waiting: Math.max(0, notification.read - notification.handled - overrun),
+      waiting: eventsUnhandled(session),
       ...gaps('kernel'),
     }),
     balanced({

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { attributesOf, Collector } from '../otlp/collector.ts';
 import { copyHelper, helper, openInChild, run, shell } from './children.ts';
 import { Agent, commandLine } from './harness.ts';
 import { Scratch } from './scratch.ts';
@@ -242,5 +243,51 @@ describe('systemd', () => {
       listener.kill('SIGKILL');
       scratch.remove();
     }
+  });
+});
+
+describe('changes in the moment before the end', () => {
+  const scratch = new Scratch();
+  let collector: Collector;
+  before(async () => {
+    collector = await Collector.start({ protocol: 'grpc' });
+  });
+  after(async () => {
+    await collector.close();
+    scratch.remove();
+  });
+
+  it('are told, or told to be lost', async () => {
+    scratch.directory('watched');
+    const watched = scratch.path('watched');
+    const rule = {
+      name: 'watched',
+      path: `${watched}/**`,
+      behavior: 'watch',
+      operations: ['write'],
+    };
+    const agent = await Agent.start(
+      scratch,
+      { ...host([rule]), telemetry: { endpoint: collector.url } },
+      { exports: true },
+    );
+    const files = 20_000;
+    // Faster than they can be looked into.
+    const make = `for (1 .. ${files}) { open F, '>', "$ARGV[0]/$_" and close F } kill 'TERM', $ARGV[1]`;
+    const { code } = await run('perl', ['-e', make, watched, String(agent.pid)]);
+    assert.equal(code, 0);
+    await agent.stop();
+    const created = collector.records().filter(({ attributes }) => {
+      const operation = attributesOf(attributes)['fileward.operation'];
+      return operation && 'stringValue' in operation && operation.stringValue === 'create';
+    });
+    const lost = collector
+      .records()
+      .filter(({ eventName }) => eventName === 'fileward.record.lost')
+      .reduce((sum, { attributes }) => {
+        const count = attributesOf(attributes)['fileward.count'];
+        return sum + (count && 'intValue' in count ? Number(count.intValue) : 0);
+      }, 0);
+    assert.ok(created.length + lost >= files, `${created.length} told, ${lost} lost`);
   });
 });

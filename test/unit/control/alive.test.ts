@@ -17,21 +17,32 @@ describe('the alive file', () => {
       assert.equal(alive.crashedNs, undefined);
       alive.begin(now);
       assert.equal(statSync(file).mode & 0o777, 0o600);
-      alive.end();
+      alive.end(true);
       assert.equal(existsSync(file), false);
     }
+  });
+
+  it('stays when something could not be told in the end', () => {
+    const alive = new AliveFile(folder);
+    alive.begin(now);
+    alive.end(false);
+    const next = new AliveFile(folder);
+    assert.ok(next.crashedNs !== undefined);
+    next.begin(now);
+    next.end(true);
+    assert.equal(existsSync(file), false);
   });
 
   it('says since when nobody looked, until the crash was told', () => {
     const crashed = new AliveFile(folder);
     crashed.begin(now);
     // An agent that is killed does not end it; this process has to let go of the timer.
-    crashed.end();
+    crashed.end(true);
     new AliveFile(folder).begin(now);
     utimesSync(file, 1000, 1000);
     const killedEarly = new AliveFile(folder);
     assert.equal(killedEarly.crashedNs, 1000n * 1_000_000_000n);
-    killedEarly.end();
+    killedEarly.end(true);
     assert.equal(new AliveFile(folder).crashedNs, 1000n * 1_000_000_000n);
   });
 
@@ -44,7 +55,7 @@ describe('the alive file', () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     assert.ok(statSync(file).mtimeMs > 1_000_000);
-    alive.end();
+    alive.end(true);
   });
 
   it('goes no further than what is told for certain', async () => {
@@ -62,6 +73,6 @@ describe('the alive file', () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     assert.equal(statSync(file).mtimeMs, 5000);
-    alive.end();
+    alive.end(true);
   });
 });
