@@ -94,7 +94,7 @@ describe('where to export', () => {
       /OTEL_EXPORTER_OTLP_PROTOCOL must be grpc or http\/protobuf, not 'http\/json'/,
     ],
     [{ OTEL_EXPORTER_OTLP_COMPRESSION: 'zstd' }, /COMPRESSION must be none or gzip, not 'zstd'/],
-    [{ OTEL_EXPORTER_OTLP_TIMEOUT: 'soon' }, /TIMEOUT must be a number of milliseconds/],
+    [{ OTEL_EXPORTER_OTLP_TIMEOUT: 'soon' }, /TIMEOUT must be a whole number of milliseconds/],
     [
       { OTEL_EXPORTER_OTLP_ENDPOINT: 'ftp://x' },
       /OTLP endpoint 'ftp:\/\/x' is no http, https or unix URL/,
