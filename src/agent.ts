@@ -520,7 +520,7 @@ export class Agent {
     const running = this.#running;
     if (!running) throw new Failure(1, 'the agent is starting: not every mark is placed yet');
     const { configuration, hash } = running.loaded;
-    const { lost, ...exported } = this.#telemetry.stats();
+    const exported = { ...this.#telemetry.stats(), lost: this.#lostOnTheWay() };
     return statusOf({
       identity: {
         pid: process.pid,
@@ -542,7 +542,7 @@ export class Agent {
           : [`evidence cannot be kept on disk: ${exported.diskProblem}`]),
       ],
       records: this.#pipeline.stats().records,
-      exported: { ...exported, lost: Object.values(lost).reduce((sum, each) => sum + each, 0) },
+      exported,
       ledger: this.#stages(),
     });
   }

@@ -19,8 +19,7 @@ import {
   type PrometheusServer,
   startAlertmanager,
   startCollector,
-  startLoki,
-  startPrometheus,
+  startBackends,
   Webhook,
 } from './servers.ts';
 
@@ -58,20 +57,10 @@ describe('a denial', { skip }, () => {
     const secret = scratch.write('secret');
     webhook = await Webhook.start();
     const alertmanager = await startAlertmanager({ webhook: webhook.url });
-    loki = await startLoki();
-    const [metricsPort] = await freePorts(1);
-    prometheus = await startPrometheus({
+    ({ loki, prometheus, collector } = await startBackends({
       rules: [rules],
       alertmanager: alertmanager.url,
-      scrape: [`127.0.0.1:${metricsPort}`],
-    });
-    collector = await startCollector({
-      env: {
-        LOKI_ENDPOINT: `${loki.url}/otlp`,
-        PROMETHEUS_ENDPOINT: prometheus.remoteWriteUrl,
-        METRICS_PORT: String(metricsPort),
-      },
-    });
+    }));
     const document = configuration(scratch, { endpoint: collector.grpcUrl });
     agent = await Agent.start(scratch, document, { exports: true });
     await until('metrics of the agent before the denial', async () => {

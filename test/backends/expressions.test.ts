@@ -12,14 +12,12 @@ import { Scratch } from '../kernel/scratch.ts';
 import { type Expression, expressions } from './expressions.ts';
 import { denied, send } from './otlp-json.ts';
 import { missingBackends } from './programs.ts';
-import { freePorts, stopServers, until } from './server-process.ts';
+import { stopServers, until } from './server-process.ts';
 import {
   type CollectorServer,
   type LokiServer,
   type PrometheusServer,
-  startCollector,
-  startLoki,
-  startPrometheus,
+  startBackends,
 } from './servers.ts';
 
 const skip = missingBackends() || (process.getuid?.() !== 0 && 'fanotify needs root');
@@ -111,19 +109,9 @@ describe('each shipped expression returns data from real servers', { skip }, () 
       for (const file of ['a', 'b']) scratch.write(`${name}/${file}`);
     }
     other.write('watched/a');
-    loki = await startLoki();
-    const [port = 0] = await freePorts(1);
-    prometheus = await startPrometheus({
+    ({ loki, prometheus, collector } = await startBackends({
       rules: ['config/prometheus/fileward.rules.yaml'],
-      scrape: [`127.0.0.1:${port}`],
-    });
-    collector = await startCollector({
-      env: {
-        LOKI_ENDPOINT: `${loki.url}/otlp`,
-        PROMETHEUS_ENDPOINT: prometheus.remoteWriteUrl,
-        METRICS_PORT: String(port),
-      },
-    });
+    }));
     agent = await startFirst();
     await agent.stop('SIGKILL'); // found at the next start: record.lost, reason crash
     agent = await startFirst();

@@ -327,3 +327,22 @@ export class Webhook {
     this.#server.close();
   }
 }
+
+/** What the shipped configuration speaks of: a Collector that feeds Loki and Prometheus, which scrapes it besides. */
+export async function startBackends(options: Omit<PrometheusOptions, 'scrape'>): Promise<{
+  loki: LokiServer;
+  prometheus: PrometheusServer;
+  collector: CollectorServer;
+}> {
+  const loki = await startLoki();
+  const [port = 0] = await freePorts(1);
+  const prometheus = await startPrometheus({ ...options, scrape: [`127.0.0.1:${port}`] });
+  const collector = await startCollector({
+    env: {
+      LOKI_ENDPOINT: `${loki.url}/otlp`,
+      PROMETHEUS_ENDPOINT: prometheus.remoteWriteUrl,
+      METRICS_PORT: String(port),
+    },
+  });
+  return { loki, prometheus, collector };
+}

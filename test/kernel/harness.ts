@@ -126,7 +126,9 @@ export class Agent {
       this.log.push(line.startsWith('{') ? JSON.parse(line) : { msg: line });
       this.#changed();
     });
-    process.once('exit', () => this.kill());
+    const killIt = (): void => this.kill();
+    process.once('exit', killIt);
+    this.#child.once('close', () => process.off('exit', killIt));
   }
 
   /** Starts the agent with a configuration (an object, or YAML text as it stands) and waits until it is ready. */

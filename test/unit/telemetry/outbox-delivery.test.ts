@@ -13,6 +13,7 @@ import {
   recordOf,
   sending,
   telemetryConfiguration,
+  uidOf,
   uidsOf,
   until,
 } from './support.ts';
@@ -31,8 +32,6 @@ async function setUp(t: TestContext, protocol: Protocol = 'grpc') {
   });
   return { collector, ...test };
 }
-
-const uid = (record: ReturnType<typeof recordOf>) => String(record.attributes['log.record.uid']);
 
 function bodiesOf({ resourceLogs }: LogsRequest): string[] {
   return resourceLogs.flatMap(({ scopeLogs }) =>
@@ -58,7 +57,7 @@ describe('a request that may be sent again', () => {
       const [first, second, ...others] = collector.attempts;
       assert.ok(first && second && first.equals(second));
       assert.deepEqual(others, []);
-      assert.deepEqual(uidsOf(received), [uid(record)]);
+      assert.deepEqual(uidsOf(received), [uidOf(record)]);
       await until('acknowledged', () => telemetry.stats().exported === 1);
       assert.equal(telemetry.stats().retries, 1);
       assert.equal(telemetry.stats().problem, '');
@@ -141,7 +140,7 @@ for (const protocol of protocols) {
       );
       for (const record of records) telemetry.emit(record);
       assert.ok(await telemetry.flush(20_000));
-      const expected = records.filter(({ body }) => body !== 'poison').map(uid);
+      const expected = records.filter(({ body }) => body !== 'poison').map(uidOf);
       assert.deepEqual(uidsOf(collector.records()).sort(), expected.sort());
       assert.deepEqual(reasonsOf(losses), { export_rejected: 1 });
       assert.equal(telemetry.stats().problem, '', 'the collector takes records');
@@ -180,7 +179,7 @@ for (const protocol of protocols) {
       for (const record of records) telemetry.emit(record);
       await collector.received(300);
       assert.ok(await telemetry.flush(20_000));
-      assert.deepEqual(uidsOf(collector.records()).sort(), records.map(uid).sort());
+      assert.deepEqual(uidsOf(collector.records()).sort(), records.map(uidOf).sort());
       assert.deepEqual(losses, []);
     });
 
@@ -211,7 +210,7 @@ describe('a quota that is exhausted', () => {
     await until('asked a few times', () => collector.attempts.length >= 4);
     collector.answer = undefined;
     assert.ok(await telemetry.flush(10_000));
-    assert.deepEqual(uidsOf(collector.records()).sort(), records.map(uid).sort());
+    assert.deepEqual(uidsOf(collector.records()).sort(), records.map(uidOf).sort());
     assert.deepEqual(losses, []);
   });
 });
@@ -237,7 +236,7 @@ describe('a denial', () => {
       await until('bulk is refused', () => collector.attempts.length >= 2);
       const denial = recordOf();
       telemetry.emit(denial);
-      await until('the denial is there', () => uidsOf(collector.records()).includes(uid(denial)));
+      await until('the denial is there', () => uidsOf(collector.records()).includes(uidOf(denial)));
       assert.ok(telemetry.stats().waiting > 0, 'the others still wait');
       collector.answer = undefined;
     });
@@ -263,7 +262,7 @@ describe('a reload', () => {
     assert.equal(telemetry.stats().endpoint, gone.url, 'not yet');
     use();
     await collector.received(10);
-    assert.deepEqual(uidsOf(collector.records()).sort(), records.map(uid).sort());
+    assert.deepEqual(uidsOf(collector.records()).sort(), records.map(uidOf).sort());
     assert.equal(telemetry.stats().endpoint, `${collector.url}/v1/logs`);
     telemetry.emit(recordOf());
     await collector.received(11);
@@ -315,7 +314,7 @@ describe('a thread that fails', () => {
     const collector = await Collector.start({ protocol: 'grpc', port: gone.port });
     await collector.received(11);
     assert.ok(await telemetry.flush(5000));
-    const expected = [...evidence, meanwhile].map(uid).sort();
+    const expected = [...evidence, meanwhile].map(uidOf).sort();
     assert.deepEqual(uidsOf(collector.records()).sort(), expected);
     assertBalanced(test);
     await telemetry.shutdown(1000);

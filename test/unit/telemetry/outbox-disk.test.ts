@@ -27,11 +27,11 @@ import {
   recordOf,
   sending,
   telemetryConfiguration,
+  uidOf,
   uidsOf,
   until,
 } from './support.ts';
 
-const uid = (record: ReturnType<typeof recordOf>) => String(record.attributes['log.record.uid']);
 const newState = () => mkdtempSync(path.join(folder, 'state-'));
 
 /** An address where nobody listens, for a while. */
@@ -93,7 +93,7 @@ describe('evidence', () => {
     const second = sending(at(url), {}, hostResource, first.state);
     await collector.received(6);
     assert.ok(await second.telemetry.flush(5000));
-    const expected = [...evidence, lastWords].map(uid).sort();
+    const expected = [...evidence, lastWords].map(uidOf).sort();
     assert.deepEqual(uidsOf(collector.records()).sort(), expected);
     assertBalanced(second);
     await second.telemetry.shutdown(1000);
@@ -157,7 +157,7 @@ describe('a limit', () => {
       const uids: string[] = [];
       for (let i = 0; i < count; i += 1) {
         const record = recordOf({ body, ...given });
-        uids.push(uid(record));
+        uids.push(uidOf(record));
         telemetry.emit(record);
         if (i % 50 === 49) await telemetry.settled();
       }
@@ -249,7 +249,7 @@ describe('a disk', () => {
     assert.equal(telemetry.stats().onDisk, 20);
     const third = await Collector.start({ protocol: 'grpc', port });
     assert.ok(await telemetry.flush(10_000));
-    assert.deepEqual(uidsOf(third.records()).sort(), second.map(uid).sort());
+    assert.deepEqual(uidsOf(third.records()).sort(), second.map(uidOf).sort());
     assert.deepEqual(losses, []);
     assertBalanced(test);
     await telemetry.shutdown(1000);
@@ -300,7 +300,7 @@ describe('a disk', () => {
     assertBalanced(test);
     const collector = await Collector.start({ protocol: 'grpc', port });
     assert.ok(await telemetry.flush(20_000), 'what is on disk and what is in memory goes');
-    assert.deepEqual(uidsOf(collector.records()).sort(), [...before, ...during].map(uid).sort());
+    assert.deepEqual(uidsOf(collector.records()).sort(), [...before, ...during].map(uidOf).sort());
     await collector.close();
     const later = Array.from({ length: 100 }, () => recordOf());
     for (const record of later) telemetry.emit(record);
@@ -312,7 +312,7 @@ describe('a disk', () => {
     assert.equal(telemetry.stats().onDisk, 100);
     const second = await Collector.start({ protocol: 'grpc', port });
     assert.ok(await telemetry.flush(20_000));
-    assert.deepEqual(uidsOf(second.records()).sort(), later.map(uid).sort());
+    assert.deepEqual(uidsOf(second.records()).sort(), later.map(uidOf).sort());
     assert.deepEqual(losses, []);
     assertBalanced(test);
     await telemetry.shutdown(1000);
@@ -358,7 +358,7 @@ describe('a database', () => {
     const after = recordOf();
     second.telemetry.emit(after);
     await until('told', () => second.losses.length > 0);
-    await until('sent', () => uidsOf(collector.records()).includes(uid(after)));
+    await until('sent', () => uidsOf(collector.records()).includes(uidOf(after)));
     assert.ok(await second.telemetry.flush(20_000));
     assert.ok(second.losses.every(({ reason }) => reason === 'outbox_corrupt'));
     assertBalanced(second);

@@ -124,6 +124,10 @@ export async function until(what: string, isSo: () => boolean): Promise<void> {
   }
 }
 
+export function uidOf({ attributes }: FilewardRecord): string {
+  return String(attributes['log.record.uid']);
+}
+
 export function uidsOf(records: readonly LogRecord[]): string[] {
   return records.map(({ attributes }) => {
     const uid = attributesOf(attributes)['log.record.uid'];
