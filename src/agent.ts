@@ -10,12 +10,12 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { type LoadResult, loadConfiguration } from './config/load.ts';
 import { formatProblem } from './config/problem.ts';
-import { appKind, thisMachine } from './config/machine.ts';
+import { runningAppKind } from './config/machine.ts';
 import { type ConfigurationWatch, watchConfiguration } from './config/watch.ts';
-import { Failure, messageOf } from './control/failure.ts';
+import { codeOf, Failure, messageOf } from './control/failure.ts';
 import { AliveFile } from './control/alive.ts';
-import { CoverageKeeper } from './control/coverage-keeper.ts';
-import { ModeLimits } from './control/mode-limits.ts';
+import { CoverageKeeper, type RuleNames, ruleGaps } from './control/coverage-keeper.ts';
+import { ModeLimits, protectingGroups } from './control/mode-limits.ts';
 import { Operator } from './control/operator.ts';
 import type { PauseTarget, Request, Results, StatusResult } from './control/protocol.ts';
 import { realPath, register, socketPath } from './control/registry.ts';
@@ -23,22 +23,29 @@ import { startWatchdog } from './control/sd-notify.ts';
 import { ControlServer } from './control/server.ts';
 import { StateDirectory } from './control/state-directory.ts';
 import { statusOf } from './control/status.ts';
+import { WorkloadKeeper } from './control/workload-keeper.ts';
 import type { CoverageReport, Native } from './native/addon.ts';
 import type { EventBatch } from './native/event-batch.ts';
+import { hostWorkload } from './native/event-layout.ts';
+import { LEARNED_FILE, Learning, type LearningTrouble } from './learning/learning.ts';
 import { loadNative } from './native/load.ts';
 import { type EventSession, openEventSession } from './native/session.ts';
 import { type CompiledPolicy, compile } from './policy/compile.ts';
 import type { Configuration, TelemetryConfiguration } from './policy/document.ts';
-import { type AgentEvent, ATTRIBUTE } from './records/names.ts';
+import { AgentRecords } from './records/agent-records.ts';
+import type { AgentEvent } from './records/names.ts';
 import { systemClock, timeSpan } from './records/clock.ts';
-import type { Plan } from './records/known-files-messages.ts';
+import { planOf } from './records/known-files-plan.ts';
 import { KnownFiles } from './records/known-files.ts';
 import { eventsInCore, Ledger, type Stage, stagesOf } from './records/ledger.ts';
 import type { Loss } from './records/loss.ts';
 import { Pipeline } from './records/pipeline.ts';
 import type { Attributes, FilewardRecord } from './records/record.ts';
+import { WorkloadBook } from './records/workload-book.ts';
 import { createTelemetry, type Telemetry } from './telemetry/exporter.ts';
 import { toNdjson } from './telemetry/ndjson.ts';
+import type { ContainerWorkload } from './workloads/container-workload.ts';
+import { Containers } from './workloads/containers.ts';
 import { hostResource } from './workloads/host.ts';
 
 /** A configuration that can be used. */
@@ -68,6 +75,7 @@ interface Running {
 
 const TICK_MS = 50;
 const LEDGER_MS = 10_000;
+const NO_FANOTIFY = 'this kernel offers no fanotify; see: fileward doctor';
 /** Of the time that SIGTERM leaves, what the collector gets. */
 const FLUSH_MS = 3_000;
 
@@ -81,8 +89,13 @@ export class Agent {
   readonly #started = new Date().toISOString();
   readonly #resource: Attributes;
   readonly #telemetry: Telemetry;
+  readonly #book: WorkloadBook;
+  readonly #learning: Learning;
   readonly #pipeline: Pipeline;
+  readonly #records: AgentRecords;
   readonly #session: EventSession;
+  readonly #containers: Containers;
+  readonly #workloads: WorkloadKeeper;
   readonly #knownFiles: KnownFiles;
   readonly #alive: AliveFile;
   readonly #ledger: Ledger;
@@ -106,7 +119,7 @@ export class Agent {
     if (missing.length > 0) {
       throw new Failure(3, `missing ${missing.join(', ')}: run as root (sudo fileward run)`);
     }
-    if (!can_watch) throw new Failure(3, 'this kernel offers no fanotify; see: fileward doctor');
+    if (!can_watch) throw new Failure(3, NO_FANOTIFY);
     const state = new StateDirectory(loaded.configuration.state, native.lockFile, (file, err) =>
       options.log.error({ err, file }, 'not what it should be: set aside'),
     );
@@ -117,6 +130,7 @@ export class Agent {
       return agent;
     } catch (error) {
       await agent?.stop();
+      if (codeOf(error) === 'ENOSYS') throw new Failure(3, NO_FANOTIFY);
       throw error instanceof Failure ? error : new Failure(3, messageOf(error));
     }
   }
@@ -132,19 +146,26 @@ export class Agent {
     this.#native = native;
     this.#state = state;
     this.#limits = new ModeLimits(state, options.env);
-    this.#coverage = new CoverageKeeper(state, options.log);
+    this.#coverage = new CoverageKeeper({
+      state,
+      log: options.log,
+      tell: (event, body, gap, workload) => this.#records.tell(event, body, gap, workload),
+      isThere: (workload) => workload === hostWorkload || this.#workloads.isThere(workload),
+    });
     this.#operator = new Operator({
       limits: this.#limits,
       log: options.log,
       inTurn: (change) => this.#inTurn(change),
       apply: () => this.#applyLimits(),
-      tell: (event, body, about) => this.#tell(event, body, about),
+      tell: (event, body, about) => this.#records.tell(event, body, about),
       isKnown: (target) => this.#isKnown(target),
     });
     this.#resource = hostResource(options.version, options.env);
     this.#telemetry = this.#createTelemetry(configuration.telemetry);
+    this.#book = new WorkloadBook({ resource: this.#resource, clock: systemClock, native });
+    this.#learning = this.#createLearning();
     this.#pipeline = new Pipeline({
-      resource: this.#resource,
+      workloads: this.#book,
       onRecord: (record) => this.#take(record),
       counters: {
         fileEvent: (rule, event, operation) =>
@@ -152,8 +173,9 @@ export class Agent {
         lost: (reason, count) => this.#telemetry.metrics.lost(reason, count),
         learnedPairs: (group, count) => this.#telemetry.metrics.learnedPairs(group, count),
       },
-      appKind: (path) => appKind(path, thisMachine()),
+      learned: this.#learning.pairs,
     });
+    this.#records = new AgentRecords(this.#pipeline);
     this.#server = new ControlServer({
       path: socketPath(state.path, options.env),
       handle: (request) => this.#handle(request),
@@ -168,6 +190,17 @@ export class Agent {
       collectArgs: configuration.records.commandArgs,
     });
     this.#telemetry.metrics.useSession(() => this.#session.stats());
+    this.#containers = new Containers({
+      log: options.log,
+      onChange: (containers) => this.#takeContainers(containers),
+    });
+    this.#workloads = new WorkloadKeeper({
+      log: options.log,
+      session: this.#session,
+      inTurn: (change) => this.#inTurn(change),
+      tell: (event, body, about, workload) => this.#records.tell(event, body, about, workload),
+      onChange: () => this.#takeGaps(),
+    });
     this.#alive = new AliveFile(state.path);
     this.#knownFiles = this.#createKnownFiles();
     this.#ledger = new Ledger({
@@ -227,19 +260,23 @@ export class Agent {
 
   /** Flushes and leaves: openers that wait are allowed, records go to the collector as far as it takes them in time. */
   async stop(): Promise<void> {
+    const { log } = this.#options;
     this.#native.sdNotify('STOPPING=1');
     this.#watch?.handle.close();
     this.#operator.close();
+    this.#containers.close();
+    this.#workloads.close();
     for (const cleanup of this.#cleanups.splice(0).reverse()) cleanup();
     // The last export of metrics comes after the session has gone.
     const stats = this.#session.stats();
     this.#telemetry.metrics.useSession(() => stats);
-    this.#session.close();
+    if (!this.#session.close())
+      log.error('left behind: a thread of the native core waits for a file');
     const count = eventsInCore(this.#session.stats());
     if (count > 0) this.#pipeline.lost({ reason: 'shutdown', stage: 'kernel', count });
     this.#ledger.check();
     await this.#pipeline.flush();
-    await this.#knownFiles.end();
+    await Promise.all([this.#knownFiles.end(), this.#learning.close()]);
     let lostAndTold = 0;
     await this.#telemetry.shutdown(FLUSH_MS, async () => {
       await this.#pipeline.flush();
@@ -261,12 +298,13 @@ export class Agent {
     this.#cleanups.push(this.#register(configuration.file));
     if (this.#limits.breakGlass) {
       log.warn({ by: this.#limits.breakGlass }, 'break glass: every group acts as monitor');
-      this.#tell(
+      this.#records.tell(
         'fileward.enforcement.paused',
         `Break glass: ${this.#limits.breakGlass}; every group acts as monitor`,
       );
     }
     void this.#tellCrash();
+    await this.#containers.start();
     await this.#apply(loaded);
     this.#knownFiles.start();
     this.#announce('start', loaded);
@@ -320,17 +358,23 @@ export class Agent {
     const policy = compile(configuration, this.#limits.cap);
     const version = ++this.#version;
     this.#pipeline.usePolicy(version, policy, configuration);
+    const { groups } = configuration.document;
+    const containers = this.#workloads.specs(groups);
     let report: CoverageReport;
     try {
-      report = await this.#session.setRuleset(policy.json, version);
+      report = await this.#session.setRuleset(policy.json, version, containers);
     } catch (error) {
       this.#pipeline.dropPolicy(version);
       throw error;
     }
     useTelemetrySettings();
     this.#telemetry.metrics.usePolicy(version, policy, loaded.hash);
+    for (const [group, count] of this.#learning.usePolicy(configuration, loaded.hash)) {
+      this.#telemetry.metrics.learnedPairs(group, count);
+    }
     this.#running = { loaded, policy, report, since: new Date().toISOString() };
     this.#rejected = [];
+    this.#workloads.useGroups(groups, containers);
     this.#takeCoverage(report);
     this.#operator.schedule();
   }
@@ -348,6 +392,22 @@ export class Agent {
     }
   }
 
+  #createLearning(): Learning {
+    const { log } = this.#options;
+    const tell = (event: AgentEvent, { detail, ...about }: LearningTrouble): void => {
+      log[event.endsWith('degraded') ? 'error' : 'info'](about, detail);
+      // The first may come while this object is still being made.
+      queueMicrotask(() => this.#records.tell(event, detail, about));
+    };
+    return new Learning({
+      file: join(this.#state.path, LEARNED_FILE),
+      appKind: runningAppKind,
+      exeNames: (pid) => this.#native.exeNames(pid),
+      onDegraded: (trouble) => tell('fileward.coverage.degraded', trouble),
+      onRestored: (trouble) => tell('fileward.coverage.restored', trouble),
+    });
+  }
+
   #createKnownFiles(): KnownFiles {
     const { log } = this.#options;
     return new KnownFiles({
@@ -359,11 +419,11 @@ export class Agent {
       onCompared: (about) => log.info(about, 'compared with the last known state'),
       onDegraded: (reason, body, err) => {
         log.error({ err }, body);
-        this.#tell('fileward.coverage.degraded', body, { error_type: reason });
+        this.#records.tell('fileward.coverage.degraded', body, { error_type: reason });
       },
       onRestored: (reason, body) => {
         log.info(body);
-        this.#tell('fileward.coverage.restored', body, { error_type: reason });
+        this.#records.tell('fileward.coverage.restored', body, { error_type: reason });
       },
     });
   }
@@ -396,16 +456,9 @@ export class Agent {
     const rules = this.#running?.policy.rules.length ?? 0;
     log.info({ cause, file: configuration.file, rules, hash }, 'policy loaded');
     this.#telemetry.metrics.policyReload('loaded');
-    this.#pipeline.agentEvent(
-      'fileward.policy.loaded',
-      `Loaded ${rules} rules from ${configuration.file}`,
-      {
-        [ATTRIBUTE.policyHash]: hash,
-        ...(configuration.policyVersion !== undefined && {
-          [ATTRIBUTE.policyVersion]: configuration.policyVersion,
-        }),
-      },
-    );
+    const { file, policyVersion } = configuration;
+    const body = `Loaded ${rules} rules from ${file}`;
+    this.#records.tell('fileward.policy.loaded', body, { hash, policyVersion });
   }
 
   #reject(cause: string, problems: readonly string[]): void {
@@ -416,7 +469,10 @@ export class Agent {
     this.#telemetry.metrics.policyReload('rejected');
     const [first = '', ...others] = problems;
     const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
-    this.#tell('fileward.policy.rejected', `Rejected, the running policy stays: ${first}${more}`);
+    this.#records.tell(
+      'fileward.policy.rejected',
+      `Rejected, the running policy stays: ${first}${more}`,
+    );
   }
 
   /** The watch stays as long as the files are the same ones, so that no change falls between two watches. */
@@ -453,29 +509,30 @@ export class Agent {
     // What comes before `setRuleset` resolves is told by what it resolves with.
     if (!running || report.ruleset_version !== running.report.ruleset_version) return;
     this.#running = { ...running, report };
-    this.#telemetry.metrics.useCoverage(report);
     this.#knownFiles.usePlan(planOf(running.policy, running.loaded.configuration, report));
-    const { rules } = running.policy;
-    const { degraded, restored } = this.#coverage.update(report, (index) => ({
-      group: rules[index]?.group ?? '',
-      rule: rules[index]?.rule ?? '',
-    }));
-    for (const gap of degraded) {
-      this.#options.log.warn(gap, 'coverage degraded');
-      this.#tell('fileward.coverage.degraded', `Not wholly covered: ${gap.detail}`, gap);
-    }
-    for (const gap of restored) {
-      this.#tell('fileward.coverage.restored', `Covered again: ${gap.detail}`, gap);
-    }
+    this.#coverage.keep(report);
+    this.#workloads.takeReport(report);
+    this.#takeGaps();
   }
 
-  #tell(event: AgentEvent, body: string, about: PauseTarget & { error_type?: string } = {}): void {
-    const { group, rule, error_type } = about;
-    this.#pipeline.agentEvent(event, body, {
-      ...(group !== undefined && { [ATTRIBUTE.group]: group }),
-      ...(rule !== undefined && { [ATTRIBUTE.rule]: rule }),
-      ...(error_type !== undefined && { [ATTRIBUTE.errorType]: error_type }),
-    });
+  #takeContainers(containers: readonly ContainerWorkload[]): void {
+    this.#book.update(containers);
+    this.#workloads.take(containers);
+  }
+
+  /** Members of groups, their state or what is covered of the host have changed. */
+  #takeGaps(): void {
+    if (this.#running === undefined) return;
+    const { policy, report } = this.#running;
+    const namesOf: RuleNames = (index) => {
+      const { group = '', rule = '' } = policy.rules[index] ?? {};
+      return { group, rule };
+    };
+    this.#coverage.update([
+      ...ruleGaps(report.rules, namesOf, hostWorkload, ''),
+      ...this.#workloads.gaps(namesOf),
+    ]);
+    this.#telemetry.metrics.useCoverage(this.#coverage.gaps, this.#workloads.counts());
   }
 
   /** The same configuration within the mode limits of now. */
@@ -504,6 +561,8 @@ export class Agent {
         const { command: _, ...target } = request;
         return this.#operator.resume(target);
       }
+      case 'learned':
+        return this.#learning.page(request.after);
       case 'release':
         if (!(await this.#session.release(request.path))) {
           throw new Failure(
@@ -535,6 +594,7 @@ export class Agent {
       stats: this.#session.stats(),
       limits: this.#limits,
       gaps: this.#coverage.gaps,
+      workloads: this.#workloads.status(),
       troubles: [
         ...this.#rejected.map((problem) => `the changed configuration was rejected: ${problem}`),
         ...(exported.diskProblem === ''
@@ -568,7 +628,7 @@ export class Agent {
 
   #fail(error: Error): void {
     this.#telemetry.metrics.setEnforcing(false);
-    this.#tell(
+    this.#records.tell(
       'fileward.enforcement.degraded',
       `The native core has failed and every opener is allowed: ${error.message}`,
     );
@@ -578,25 +638,4 @@ export class Agent {
 
 function load({ config, env }: AgentOptions): Promise<LoadResult> {
   return loadConfiguration({ env, ...(config !== undefined && { file: config }) });
-}
-
-function planOf(
-  policy: CompiledPolicy,
-  { records }: Configuration,
-  { rules }: CoverageReport,
-): Plan {
-  const resolved = rules.flatMap((rule) => rule.resolved.map(({ base, real }) => [base, real]));
-  return {
-    policy: { json: policy.json, resolved: Object.fromEntries(resolved) },
-    hashed: policy.rules.map(({ hash }) => hash && records.hash.enabled),
-    largestHash: records.hash.maxSizeBytes,
-  };
-}
-
-/** Groups with an enabled rule that is configured to protect. */
-function protectingGroups({ document }: Configuration): ReadonlySet<string> {
-  const protects = document.groups.filter((group) =>
-    group.rules.some((rule) => rule.enabled && (rule.mode ?? group.mode) === 'protect'),
-  );
-  return new Set(protects.map((group) => group.name));
 }

@@ -1,4 +1,5 @@
 /** The command line: which commands there are, their options and examples. Each command's code is loaded when it runs. */
+// Long because it has every command with its options and examples.
 import { Command, CommanderError, Option } from 'commander';
 import { Failure } from './control/failure.ts';
 import { packageVersion } from './control/package.ts';
@@ -37,6 +38,7 @@ function buildProgram(run: Run): Command {
   addAgentCommands(program, run);
   addPolicyCommands(program, run);
   addControlCommands(program, run);
+  addLearnedCommands(program, run);
   return program;
 }
 
@@ -93,7 +95,14 @@ function addPolicyCommands(program: Command, run: Run): void {
     .option('--app <exe>', 'the executable that opens it')
     .addOption(new Option('--operation <op>', 'what it does').choices(operations))
     .option('--user <user>', 'effective user, by name or number')
+    .addOption(
+      new Option(
+        '--origin <origin>',
+        "the app is the workload's own, the host's or a container's",
+      ).choices(['same', 'host', 'container']),
+    )
     .option('--group <group>', 'only this group')
+    .option('--workload <name>', 'as in this container, by name or id: asks the running agent')
     .option('--record <file>', 'explain a record instead (one NDJSON line); - is stdin')
     .addOption(configOption())
     .addOption(jsonOption())
@@ -101,6 +110,7 @@ function addPolicyCommands(program: Command, run: Run): void {
       'after',
       examples(
         'fileward explain /etc/shadow --app /usr/bin/cat --operation read',
+        'sudo fileward explain /etc/nginx/nginx.conf --workload web-1',
         'fileward tail --json --event denied | head -1 | fileward explain --record -',
       ),
     )
@@ -219,6 +229,71 @@ function addControlCommands(program: Command, run: Run): void {
     .description('the main job in a temporary directory; needs root, no configuration')
     .addHelpText('after', examples('sudo fileward demo'))
     .action(() => run(import('./commands/demo.ts').then(({ demo }) => demo())));
+}
+
+function addLearnedCommands(program: Command, run: Run): void {
+  const learned = program
+    .command('learned')
+    .description('what discover groups learned: show it, and write it into the configuration')
+    .addHelpText(
+      'after',
+      examples('sudo fileward learned list', 'sudo fileward learned apply --group web'),
+    );
+  const command = (name: string, description: string) =>
+    learned
+      .command(name)
+      .description(description)
+      .addOption(configOption())
+      .option('--group <group>', 'only this group')
+      .option('--rule <rule>', 'only this rule');
+  const broad = ['--allow-broad', 'interpreters and multi-call binaries too'] as const;
+  const widen = ['--widen', 'globs instead of paths whose random parts differ'] as const;
+  const yes = ['--yes', 'write it without asking'] as const;
+  command('list', 'programs, what they did, how often, since when, as whom')
+    .addOption(stateOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples('sudo fileward learned list', 'sudo fileward learned list --group web --json'),
+    )
+    .action((options) =>
+      run(import('./commands/learned-list.ts').then((it) => it.learnedList(options))),
+    );
+  command('export', 'what is not listed yet, as overrides to paste')
+    .addOption(stateOption())
+    .option(...broad)
+    .option(...widen)
+    .addHelpText('after', examples('sudo fileward learned export --group web > web.yaml'))
+    .action((options) =>
+      run(import('./commands/learned-export.ts').then((it) => it.learnedExport(options))),
+    );
+  command('apply', 'write it into the configuration file; shows the difference and asks')
+    .addOption(stateOption())
+    .option(...yes)
+    .option(...broad)
+    .option(...widen)
+    .addHelpText(
+      'after',
+      examples(
+        'sudo fileward learned apply --group web',
+        'sudo fileward learned apply -c ./fileward.config.yaml --yes --allow-broad',
+      ),
+    )
+    .action((options) =>
+      run(import('./commands/learned-apply.ts').then((it) => it.learnedApply(options))),
+    );
+  command('merge', 'the same as apply, of what collectors wrote of many nodes')
+    .argument('<file...>', "a collector's OTLP/JSON lines or NDJSON of ours; - is stdin")
+    .option(...yes)
+    .option(...broad)
+    .option(...widen)
+    .addHelpText(
+      'after',
+      examples('fileward learned merge /var/lib/otelcol/fileward-*.jsonl -c fileward.config.yaml'),
+    )
+    .action((files, options) =>
+      run(import('./commands/learned-merge.ts').then((it) => it.learnedMerge(files, options))),
+    );
 }
 
 async function main(argv: readonly string[]): Promise<void> {

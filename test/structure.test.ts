@@ -73,7 +73,7 @@ const sourceMayImport = new Map<string, readonly string[]>([
   ['records', ['native', 'policy', 'workloads']],
   ['learning', ['policy']],
   ['telemetry', ['records']],
-  ['control', []],
+  ['control', ['policy']],
   ['agent.ts', belowAgent],
   ['commands', [...belowAgent, 'agent.ts']],
   ['main.ts', ['commands', 'control', 'agent.ts']],

@@ -6,6 +6,8 @@
 #include "native/addon/js_error.h"
 #include "native/addon/layout.h"
 #include "native/addon/report.h"
+#include "native/addon/root_file_worker.h"
+#include "native/addon/running_exe.h"
 #include "native/addon/service.h"
 #include "native/addon/session.h"
 #include "native/coverage/coverage.h"
@@ -35,6 +37,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   export_function("inspectCoverage", &InspectCoverageOnDisk);
   export_function("sdNotify", &SdNotify);
   export_function("lockFile", &LockFile);
+  export_function("exitNow", &ExitNow);
+  export_function("exeNames", &ExeNamesOf);
+  export_function("readFileOf", &ReadFileOf);
+  export_function("openFileOf", &OpenFileOf);
   exports.Set("Session", Session::Define(env));
   exports.Set("failureNames", FailureNames(env));
   exports.Set("layout", EventLayout(env));

@@ -49,6 +49,13 @@ Operation OperationNamed(Napi::Env env, const std::string& word) {
   throw Napi::TypeError::New(env, "operation must be read, write or exec");
 }
 
+Origin OriginNamed(Napi::Env env, const std::string& word) {
+  if (word == "same") return Origin::kSame;
+  if (word == "host") return Origin::kHost;
+  if (word == "other") return Origin::kOther;
+  throw Napi::TypeError::New(env, "origin must be same, host or other");
+}
+
 ExplainQuery QueryFrom(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsObject()) {
     throw Napi::TypeError::New(info.Env(), "query must be an object");
@@ -73,6 +80,7 @@ ExplainQuery QueryFrom(const Napi::CallbackInfo& info) {
   if (const Napi::Value groups = object.Get("groups"); groups.IsArray()) {
     query.groups = Indexes(groups);
   }
+  query.origin = OriginNamed(info.Env(), OptionalString(object, "origin").value_or("same"));
   query.ungated = OptionalString(object, "gate") == "change";
   return query;
 }
@@ -126,7 +134,8 @@ Napi::Value CreateEvaluator(const Napi::CallbackInfo& info) {
     return found == resolved.end() ? base : found->second;
   };
   std::shared_ptr<const Ruleset> ruleset =
-      ValueOrThrow(env, Ruleset::Parse(StringArgument(info, 0, "rulesetJson"), resolver));
+      ValueOrThrow(env, Ruleset::Parse(StringArgument(info, 0, "rulesetJson"), resolver,
+                                       [](const RuleGroup&) { return true; }));
   Napi::Object evaluator = Napi::Object::New(env);
   // The closure owns the ruleset and goes with the function.
   const auto evaluate = [ruleset = std::move(ruleset)](const Napi::CallbackInfo& call) {

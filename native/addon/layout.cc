@@ -71,6 +71,8 @@ Napi::Object Fields(Napi::Env env) {
                        FIELD(process_start_ns),
                        FIELD(verdict_duration_ns),
                        FIELD(count),
+                       FIELD(workload),
+                       FIELD(actor_workload),
                        FIELD(lengths)});
 #undef FIELD
 }

@@ -1,6 +1,8 @@
 #include "native/addon/report.h"
 
 #include <charconv>
+#include <cmath>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -68,6 +70,19 @@ Napi::Object RuleCoverageToJs(Napi::Env env, const RuleCoverage& rule) {
   return object;
 }
 
+Napi::Array RulesToJs(Napi::Env env, const std::vector<RuleCoverage>& rules) {
+  return List(env, rules, [env](const RuleCoverage& rule) { return RuleCoverageToJs(env, rule); });
+}
+
+Napi::Object WorkloadReportToJs(Napi::Env env, const WorkloadReport& workload) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("workload", Number(env, workload.workload));
+  object.Set("error", String(env, workload.error));
+  object.Set("covered_ns", Napi::BigInt::New(env, workload.covered_ns));
+  object.Set("rules", RulesToJs(env, workload.rules));
+  return object;
+}
+
 Napi::Object MovedFileToJs(Napi::Env env, const MovedFile& moved) {
   Napi::Object object = TextPair(env, "path", moved.path, "protected_path", moved.protected_path);
   SetIdentity(object, moved.identity, moved.birth_ns);
@@ -88,6 +103,17 @@ std::string TextAt(const Napi::Object& object, const char* key) {
   return value.As<Napi::String>().Utf8Value();
 }
 
+std::vector<std::string> TextsAt(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsArray())
+    throw Napi::TypeError::New(object.Env(), std::string(key) + " must be an array");
+  const auto array = value.As<Napi::Array>();
+  std::vector<std::string> texts;
+  for (uint32_t i = 0; i < array.Length(); ++i)
+    texts.push_back(array.Get(i).ToString().Utf8Value());
+  return texts;
+}
+
 uint64_t DecimalAt(const Napi::Object& object, const char* key) {
   const std::string text = TextAt(object, key);
   uint64_t number = 0;
@@ -96,6 +122,17 @@ uint64_t DecimalAt(const Napi::Object& object, const char* key) {
     throw Napi::TypeError::New(object.Env(), std::string(key) + " must be a decimal number");
   }
   return number;
+}
+
+// A whole number from 1 to `greatest`.
+uint32_t CountAt(const Napi::Object& object, const char* key, uint32_t greatest) {
+  const Napi::Value value = object.Get(key);
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
+  if (!(number >= 1 && number <= greatest) || number != std::floor(number)) {
+    throw Napi::TypeError::New(
+        object.Env(), std::string(key) + " must be a number from 1 to " + std::to_string(greatest));
+  }
+  return static_cast<uint32_t>(number);
 }
 
 // What `convert` makes of each object of a list; nothing of an absent list.
@@ -143,8 +180,9 @@ Napi::Object CoverageReportToJs(Napi::Env env, const CoverageReport& report) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("ruleset_version", Napi::BigInt::New(env, report.ruleset_version));
   object.Set("marks", MarkCountsToJs(env, report.permission_marks, report.notification_marks));
-  object.Set("rules", List(env, report.rules, [env](const RuleCoverage& rule) {
-               return RuleCoverageToJs(env, rule);
+  object.Set("rules", RulesToJs(env, report.rules));
+  object.Set("workloads", List(env, report.workloads, [env](const WorkloadReport& workload) {
+               return WorkloadReportToJs(env, workload);
              }));
   object.Set("moved", List(env, report.moved,
                            [env](const MovedFile& moved) { return MovedFileToJs(env, moved); }));
@@ -196,6 +234,19 @@ std::vector<FollowedApp> FollowedAppsFrom(const Napi::Value& value) {
     app.birth_ns = DecimalAt(object, "birth_ns");
     app.current = object.Get("current").ToBoolean();
     return app;
+  });
+}
+
+std::vector<WorkloadSpec> WorkloadSpecsFrom(const Napi::Value& value) {
+  if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), "workloads must be an array");
+  return ItemsFrom<WorkloadSpec>(value, [](const Napi::Object& object) {
+    WorkloadSpec spec;
+    spec.id = CountAt(object, "id", kUnknownWorkload - 1);
+    spec.pid = static_cast<int32_t>(CountAt(object, "pid", std::numeric_limits<int32_t>::max()));
+    spec.start_ticks = DecimalAt(object, "start_ticks");
+    spec.cgroup = TextAt(object, "cgroup");
+    spec.groups = TextsAt(object, "groups");
+    return spec;
   });
 }
 

@@ -22,6 +22,10 @@ Napi::Object MarkCountsToJs(Napi::Env env, uint64_t permission, uint64_t notific
 std::vector<MovedFile> MovedFilesFrom(const Napi::Value& value);
 std::vector<FollowedApp> FollowedAppsFrom(const Napi::Value& value);
 
+// An array of containers, each with a number, a process and its cgroup; else a TypeError that names
+// the key.
+std::vector<WorkloadSpec> WorkloadSpecsFrom(const Napi::Value& value);
+
 Napi::Object RingCountsToJs(Napi::Env env, const EventRing::Counts& counts);
 Napi::Object NotificationCountsToJs(Napi::Env env, const Coverage::EventCounts& counts);
 

@@ -52,4 +52,11 @@ Napi::Value LockFile(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), true);
 }
 
+Napi::Value ExitNow(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsNumber()) {
+    throw Napi::TypeError::New(info.Env(), "status must be a number");
+  }
+  _exit(info[0].As<Napi::Number>().Int32Value());
+}
+
 }  // namespace fileward

@@ -1,5 +1,5 @@
-// Two services of the machine that Node has no call for: the service manager's notify socket and
-// file locks.
+// Services of the machine that Node has no call for: the service manager's notify socket, file
+// locks, and an end that waits for nobody.
 #ifndef FILEWARD_ADDON_SERVICE_H_
 #define FILEWARD_ADDON_SERVICE_H_
 
@@ -12,6 +12,9 @@ Napi::Value SdNotify(const Napi::CallbackInfo& info);
 
 // lockFile(path: string): boolean
 Napi::Value LockFile(const Napi::CallbackInfo& info);
+
+// exitNow(status: number): never
+Napi::Value ExitNow(const Napi::CallbackInfo& info);
 
 }  // namespace fileward
 

@@ -6,11 +6,12 @@
 // Threads speak to JavaScript in two ways. Records lie in the rings until drain() copies them;
 // reports and fatal errors lie in the inbox. Both then ask for the same payload-free wake-up, which
 // JavaScript gets once until it drains. JavaScript speaks to threads through Coverage::Apply,
-// Release and TakeCoveredFiles alone; a ruleset goes from there to the decision thread. Nothing
-// here opens a file that a rule could cover or waits for JavaScript.
+// SetWorkloads, Release and TakeCoveredFiles alone; a ruleset goes from there to the decision
+// thread. Nothing here opens a file that a rule could cover or waits for JavaScript.
 //
 // close() ends coverage first, since it may wait for the decision thread, then the decision thread,
-// which answers what is outstanding, then the group, whose end releases every opener.
+// which answers what is outstanding, then the group, whose end releases every opener. Coverage that
+// doesn't end in time is left, and all else with it: the end of the process is theirs.
 // Long because JavaScript has this one object for all of it.
 #include "native/addon/session.h"
 
@@ -61,8 +62,10 @@ uint64_t VersionArgument(const Napi::CallbackInfo& info, size_t index) {
 Napi::Function Session::Define(Napi::Env env) {
   return DefineClass(
       env, "Session",
-      {InstanceMethod<&Session::SetRuleset>("setRuleset"), InstanceMethod<&Session::Drain>("drain"),
-       InstanceMethod<&Session::Stats>("stats"), InstanceMethod<&Session::Release>("release"),
+      {InstanceMethod<&Session::SetRuleset>("setRuleset"),
+       InstanceMethod<&Session::SetWorkloads>("setWorkloads"),
+       InstanceMethod<&Session::Drain>("drain"), InstanceMethod<&Session::Stats>("stats"),
+       InstanceMethod<&Session::Release>("release"),
        InstanceMethod<&Session::CoveredFiles>("coveredFiles"),
        InstanceMethod<&Session::Close>("close")});
 }
@@ -89,16 +92,26 @@ Session::Session(const Napi::CallbackInfo& info) : ObjectWrap<Session>(info) {
   closed_ = false;
   cleanup_ = env.AddCleanupHook(
       +[](Session* session) {
-        session->StopThreads();
-        session->CloseGroup();
+        if (session->StopThreads()) session->CloseGroup();
       },
       this);
   Ref();
 }
 
 Session::~Session() {
-  StopThreads();
-  CloseGroup();
+  if (StopThreads()) {
+    CloseGroup();
+    return;
+  }
+  // The process ends: a session that was left is never collected.
+  (void)coverage_.release();
+  (void)decision_thread_.release();
+  (void)process_feed_.release();
+  (void)process_table_.release();
+  (void)permission_group_.release();
+  (void)coverage_ring_.release();
+  (void)decision_ring_.release();
+  (void)wakeup_.release();
 }
 
 void Session::StartThreads(Napi::Env env, const Napi::Object& options) {
@@ -133,9 +146,10 @@ void Session::StartThreads(Napi::Env env, const Napi::Object& options) {
                                         *decision_thread_, *process_table_, *coverage_ring_));
 }
 
-void Session::StopThreads() {
-  if (coverage_ != nullptr) coverage_->Stop();
+bool Session::StopThreads() {
+  if (left_ || (coverage_ != nullptr && !coverage_->Stop())) return false;
   if (decision_thread_ != nullptr) decision_thread_->Stop();
+  return true;
 }
 
 void Session::CloseGroup() {
@@ -176,26 +190,26 @@ void Session::DeliverReport(Napi::Env env, const CoverageReport& report) {
   if (closed_) return;
   quiet_.Observe(decision_thread_->counters(), coverage_->counters());
   const uint64_t version = report.ruleset_version;
-  RejectPending(env, version, "ERR_FILEWARD_RULESET_SUPERSEDED", "a later ruleset took its place");
+  Reject(rulesets_, version,
+         CodedError(env, "ERR_FILEWARD_RULESET_SUPERSEDED", "a later ruleset took its place"));
   if (!report.error.empty()) {
-    RejectPending(env, version + 1, "ERR_FILEWARD_RULESET", report.error);
+    Reject(rulesets_, version + 1, CodedError(env, "ERR_FILEWARD_RULESET", report.error));
     return;
   }
   const Napi::Object object = CoverageReportToJs(env, report);
-  if (const auto found = pending_.find(version); found != pending_.end()) {
-    const Napi::Promise::Deferred deferred = found->second;
-    pending_.erase(found);
-    deferred.Resolve(object);
-  }
+  const auto resolve_until = [&object](Pending& pending, uint64_t last) {
+    while (!pending.empty() && pending.begin()->first <= last) {
+      pending.extract(pending.begin()).mapped().Resolve(object);
+    }
+  };
+  resolve_until(rulesets_, version);
+  resolve_until(workloads_, report.workloads_serial);
   Call(on_coverage_, {object});
 }
 
-void Session::RejectPending(Napi::Env env, uint64_t before_version, std::string_view code,
-                            const std::string& message) {
-  while (!pending_.empty() && pending_.begin()->first < before_version) {
-    const Napi::Promise::Deferred deferred = pending_.begin()->second;
-    pending_.erase(pending_.begin());
-    deferred.Reject(CodedError(env, code, message).Value());
+void Session::Reject(Pending& pending, uint64_t before, const Napi::Error& error) {
+  while (!pending.empty() && pending.begin()->first < before) {
+    pending.extract(pending.begin()).mapped().Reject(error.Value());
   }
 }
 
@@ -213,6 +227,7 @@ Napi::Value Session::SetRuleset(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   std::string json = StringArgument(info, 0, "json");
   const uint64_t version = VersionArgument(info, 1);
+  std::vector<WorkloadSpec> workloads = WorkloadSpecsFrom(info[2]);
   const auto deferred = Napi::Promise::Deferred::New(env);
   if (closed_) {
     deferred.Reject(CodedError(env, kClosedCode, kClosedMessage).Value());
@@ -222,8 +237,20 @@ Napi::Value Session::SetRuleset(const Napi::CallbackInfo& info) {
     throw Napi::RangeError::New(env, "version must be greater than that of the ruleset before");
   }
   last_version_ = version;
-  pending_.emplace(version, deferred);
-  coverage_->Apply(std::move(json), version);
+  rulesets_.emplace(version, deferred);
+  coverage_->Apply(std::move(json), version, std::move(workloads), ++last_serial_);
+  return deferred.Promise();
+}
+
+Napi::Value Session::SetWorkloads(const Napi::CallbackInfo& info) {
+  std::vector<WorkloadSpec> workloads = WorkloadSpecsFrom(info[0]);
+  const auto deferred = Napi::Promise::Deferred::New(info.Env());
+  if (closed_) {
+    deferred.Reject(CodedError(info.Env(), kClosedCode, kClosedMessage).Value());
+    return deferred.Promise();
+  }
+  workloads_.emplace(++last_serial_, deferred);
+  coverage_->SetWorkloads(last_serial_, std::move(workloads));
   return deferred.Promise();
 }
 
@@ -294,19 +321,30 @@ Napi::Value Session::Release(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Session::CoveredFiles(const Napi::CallbackInfo& info) {
+  if (left_) {
+    const auto deferred = Napi::Promise::Deferred::New(info.Env());
+    deferred.Reject(CodedError(info.Env(), kClosedCode, kClosedMessage).Value());
+    return deferred.Promise();
+  }
   auto* const worker = new CoveredFilesWorker(info.Env(), Value(), *coverage_);
   worker->Queue();
   return worker->promise();
 }
 
-void Session::Close(const Napi::CallbackInfo& info) {
-  if (std::exchange(closed_, true)) return;
-  StopThreads();
+Napi::Value Session::Close(const Napi::CallbackInfo& info) {
+  if (std::exchange(closed_, true)) return Napi::Boolean::New(info.Env(), !left_);
+  left_ = !StopThreads();
   last_stats_ = Napi::Persistent(StatsNow(info.Env()));
-  CloseGroup();
-  RejectPending(info.Env(), std::numeric_limits<uint64_t>::max(), kClosedCode, kClosedMessage);
-  cleanup_.Remove(info.Env());
-  Unref();
+  if (!left_) CloseGroup();
+  const Napi::Error closed = CodedError(info.Env(), kClosedCode, kClosedMessage);
+  for (Pending* const pending : {&rulesets_, &workloads_}) {
+    Reject(*pending, std::numeric_limits<uint64_t>::max(), closed);
+  }
+  if (!left_) {
+    cleanup_.Remove(info.Env());
+    Unref();
+  }
+  return Napi::Boolean::New(info.Env(), !left_);
 }
 
 }  // namespace fileward

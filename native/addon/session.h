@@ -26,8 +26,8 @@
 namespace fileward {
 
 // A new Session is open: its threads run, it keeps the event loop and itself alive. After close()
-// setRuleset and release reject with ERR_FILEWARD_SESSION_CLOSED, drain gives what was left, stats
-// the last numbers, close does nothing.
+// setRuleset, setWorkloads and release reject with ERR_FILEWARD_SESSION_CLOSED, drain gives what
+// was left, stats the last numbers, close does nothing.
 class Session : public Napi::ObjectWrap<Session> {
  public:
   static Napi::Function Define(Napi::Env env);
@@ -45,23 +45,27 @@ class Session : public Napi::ObjectWrap<Session> {
   };
 
   Napi::Value SetRuleset(const Napi::CallbackInfo& info);
+  Napi::Value SetWorkloads(const Napi::CallbackInfo& info);
   Napi::Value Drain(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
   Napi::Value Release(const Napi::CallbackInfo& info);
   Napi::Value CoveredFiles(const Napi::CallbackInfo& info);
-  void Close(const Napi::CallbackInfo& info);
+  Napi::Value Close(const Napi::CallbackInfo& info);
 
   void StartThreads(Napi::Env env, const Napi::Object& options);
   Napi::Object StatsNow(Napi::Env env);
   // Of both rings together.
   Napi::Object RingCounts(Napi::Env env) const;
-  void StopThreads();
-  // After StopThreads. Both are idempotent and need no JavaScript.
+  // False: coverage waits for a file that nobody may ever give it. It is left, with all that it
+  // uses, until the process ends.
+  bool StopThreads();
+  // After StopThreads was true. Both are idempotent and need no JavaScript.
   void CloseGroup();
   void Deliver(Napi::Env env);
   void DeliverReport(Napi::Env env, const CoverageReport& report);
-  void RejectPending(Napi::Env env, uint64_t before_version, std::string_view code,
-                     const std::string& message);
+  using Pending = std::map<uint64_t, Napi::Promise::Deferred>;
+  // Those of a number below `before`.
+  static void Reject(Pending& pending, uint64_t before, const Napi::Error& error);
   void Call(const Napi::FunctionReference& function, std::initializer_list<napi_value> arguments);
   template <typename T>
   void Post(std::vector<T> Inbox::*list, const T& message);
@@ -70,9 +74,12 @@ class Session : public Napi::ObjectWrap<Session> {
   Napi::FunctionReference on_wake_;
   Napi::FunctionReference on_coverage_;
   Napi::FunctionReference on_fatal_;
-  std::map<uint64_t, Napi::Promise::Deferred> pending_;  // by ruleset version
+  Pending rulesets_;   // setRuleset, by version
+  Pending workloads_;  // setWorkloads, by serial
   uint64_t last_version_ = 0;
+  uint64_t last_serial_ = 0;
   bool closed_ = true;
+  bool left_ = false;       // closed_, but StopThreads was false
   bool wake_told_ = false;  // onWake was called and nothing drained since
   QuietTotals quiet_;
   Napi::ObjectReference last_stats_;  // of a closed session

@@ -27,6 +27,9 @@ namespace fileward {
   X(kMarkLimit, "mark_limit")                                                                      \
   X(kWalkFailed, "walk_failed")                                                                    \
   X(kDepthLimit, "depth_limit")                                                                    \
+  X(kOverlayLayer,                                                                                 \
+    "overlay_layer") /* permission marks below a covered overlay: read() deadlocks */              \
+  X(kFilesystemMayHang, "filesystem_may_hang") /* a container's mount that is not looked into */   \
   X(kIntentTimeout, "intent_timeout") /* an opener that never parked before the deadline */        \
   X(kDeadline, "deadline")            /* answered by on_deadline */
 

@@ -13,28 +13,29 @@ bool Contains(std::span<const uint32_t> exes, uint32_t exe) {
 
 }  // namespace
 
-ActorSubject::ActorSubject(const Ruleset& ruleset, const AppIdentities& apps,
-                           const ProcessTable& processes, const Actor* actor, uint64_t as_of_ns,
+ActorSubject::ActorSubject(const Context& context, const Actor* actor, uint64_t as_of_ns,
                            const FileIdentity& proven_exe)
-    : ruleset_(ruleset),
-      apps_(apps),
-      processes_(processes),
-      actor_(actor),
-      as_of_ns_(as_of_ns),
-      exe_(proven_exe) {
+    : context_(context), actor_(actor), as_of_ns_(as_of_ns), exe_(proven_exe) {
   if (!exe_.known() && actor != nullptr && actor->state == ActorState::kKnown)
     exe_ = actor->process.exe;
 }
 
-std::span<const uint32_t> ActorSubject::Exes() const {
-  return exe_.known() ? apps_.ExesOf(exe_) : std::span<const uint32_t>{};
+bool ActorSubject::IsHostProcess() const {
+  return actor_ != nullptr && actor_->process.workload == kHostWorkload;
+}
+
+bool ActorSubject::Names(uint32_t exe, const FileIdentity& identity) const {
+  if (context_.workload == kHostWorkload || !context_.ruleset.exes()[exe].host)
+    return Contains(context_.apps.ExesOf(identity), exe);
+  // A container that has the host's program in a mount of its own doesn't become the host by it.
+  return IsHostProcess() && Contains(context_.host_apps.ExesOf(identity), exe);
 }
 
 Subject::Answer ActorSubject::IsExe(uint32_t exe) {
   if (!exe_.known()) return Answer::kUnknown;
-  if (Contains(Exes(), exe)) return Answer::kYes;
+  if (Names(exe, exe_)) return Answer::kYes;
   const bool same_text =
-      actor_ != nullptr && Contains(ruleset_.MatchExes(actor_->process.exe_path), exe);
+      actor_ != nullptr && Contains(context_.ruleset.MatchExes(actor_->process.exe_path), exe);
   return same_text ? Answer::kMismatch : Answer::kNo;
 }
 
@@ -45,12 +46,13 @@ FileIdentity ActorSubject::script() const {
 
 Subject::Answer ActorSubject::IsScript(uint32_t exe) {
   if (!exe_.known()) return Answer::kUnknown;
-  return Contains(apps_.ExesOf(script()), exe) ? Answer::kYes : Answer::kNo;
+  return Names(exe, script()) ? Answer::kYes : Answer::kNo;
 }
 
 const Lineage& ActorSubject::lineage() {
   if (!lineage_) {
-    lineage_ = actor_ == nullptr ? Lineage{} : processes_.LineageOf(actor_->process.pid, as_of_ns_);
+    lineage_ = actor_ == nullptr ? Lineage{}
+                                 : context_.processes.LineageOf(actor_->process.pid, as_of_ns_);
   }
   return *lineage_;
 }
@@ -73,13 +75,14 @@ Subject::Answer ActorSubject::AnyAncestor(const std::function<bool(const ExeRun&
 }
 
 Subject::Answer ActorSubject::HasAncestor(uint32_t exe) {
-  return AnyAncestor([&](const ExeRun& run) { return Contains(apps_.ExesOf(run.exe), exe); });
+  return AnyAncestor([&](const ExeRun& run) { return Names(exe, run.exe); });
 }
 
 Subject::Answer ActorSubject::IsPackageManager() {
   const auto manager_of = [this](const FileIdentity& exe, const FileIdentity& script) {
-    const uint8_t manager = ruleset_.PackageManagerOf(apps_.ExesOf(exe));
-    return manager != 0 ? manager : ruleset_.PackageManagerOfScript(apps_.ExesOf(script));
+    const uint8_t manager = context_.ruleset.PackageManagerOf(context_.apps.ExesOf(exe));
+    return manager != 0 ? manager
+                        : context_.ruleset.PackageManagerOfScript(context_.apps.ExesOf(script));
   };
   package_manager_ = exe_.known() ? manager_of(exe_, script()) : uint8_t{0};
   if (package_manager_ != 0) return Answer::kYes;
@@ -95,16 +98,49 @@ uint8_t ActorSubject::PackageManager() {
   return IsPackageManager() == Answer::kYes ? package_manager_ : 0;
 }
 
+Subject::Answer ActorSubject::IsRuntime() {
+  if (context_.workload == kHostWorkload) return Answer::kNo;
+  if (actor_ == nullptr) return Answer::kUnknown;
+  if (IsHostProcess()) {
+    if (!exe_.known()) return Answer::kUnknown;
+    return context_.ruleset.IsRuntime(context_.host_apps.ExesOf(exe_)) ? Answer::kYes : Answer::kNo;
+  }
+  if (actor_->process.workload != context_.workload) return Answer::kNo;
+  switch (context_.processes.CameFromOutside(actor_->process.pid, context_.workload, as_of_ns_)) {
+    case ProcessTable::FromOutside::kNo:
+      return Answer::kNo;
+    case ProcessTable::FromOutside::kYes:
+      return Answer::kYes;
+    case ProcessTable::FromOutside::kUnknown:
+      return Answer::kUnknown;
+    case ProcessTable::FromOutside::kUnsettled:
+      return Answer::kUnsettled;
+  }
+  return Answer::kUnknown;
+}
+
 bool ActorSubject::HasUser(uint32_t user_id) {
-  return actor_ != nullptr && actor_->process.uid_known && actor_->process.euid == user_id;
+  if (actor_ == nullptr || !actor_->process.uid_known) return false;
+  const uint32_t euid = actor_->process.euid;
+  if (context_.users == nullptr || IsHostProcess()) return euid == user_id;
+  const std::string* name = context_.ruleset.UserName(user_id);
+  const std::optional<uint32_t> wanted =
+      name == nullptr ? std::optional(user_id) : context_.users->UidOf(*name);
+  return wanted && context_.users->Inside(euid) == *wanted;
 }
 
 bool ActorSubject::HasUnit(std::string_view unit) {
-  return actor_ != nullptr && actor_->process.unit == unit;
+  if (actor_ == nullptr) return false;
+  // What a container makes below its own cgroup is a unit there and nowhere else.
+  const bool own = actor_->process.workload == context_.workload;
+  if (context_.workload == kHostWorkload) return UnitOfCgroup(actor_->process.cgroup) == unit;
+  return (own || IsHostProcess()) && actor_->process.unit == unit;
 }
 
 bool ActorSubject::HasSha256(std::string_view sha256) {
-  return exe_.known() && apps_.Sha256Of(exe_) == sha256;
+  if (!exe_.known()) return false;
+  return context_.apps.Sha256Of(exe_) == sha256 ||
+         (IsHostProcess() && context_.host_apps.Sha256Of(exe_) == sha256);
 }
 
 }  // namespace fileward

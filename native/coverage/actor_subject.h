@@ -12,20 +12,31 @@
 #include "native/decision/evaluate.h"
 #include "native/process/actor.h"
 #include "native/process/process_table.h"
+#include "native/process/workload_users.h"
 
 namespace fileward {
 
 class ActorSubject : public Subject {
  public:
+  // Whose rules ask.
+  struct Context {
+    WorkloadId workload = kHostWorkload;
+    const Ruleset& ruleset;
+    const AppIdentities& apps;
+    const AppIdentities& host_apps;
+    const WorkloadUsers* users;  // null: the host's
+    const ProcessTable& processes;
+  };
   // `actor` null: nobody knows who it was. `proven_exe`: what the process ran when its open was
   // judged.
-  ActorSubject(const Ruleset& ruleset, const AppIdentities& apps, const ProcessTable& processes,
-               const Actor* actor, uint64_t as_of_ns, const FileIdentity& proven_exe = {});
+  ActorSubject(const Context& context, const Actor* actor, uint64_t as_of_ns,
+               const FileIdentity& proven_exe = {});
 
   Answer IsExe(uint32_t exe) override;
   Answer IsScript(uint32_t exe) override;
   Answer HasAncestor(uint32_t exe) override;
   Answer IsPackageManager() override;
+  Answer IsRuntime() override;
   bool HasUser(uint32_t user_id) override;
   bool HasUnit(std::string_view unit) override;
   bool HasSha256(std::string_view sha256) override;
@@ -35,14 +46,14 @@ class ActorSubject : public Subject {
 
  private:
   const Lineage& lineage();
-  std::span<const uint32_t> Exes() const;
+  // Whether that file is what the entry's path names, in the workload or on the host.
+  bool Names(uint32_t exe, const FileIdentity& identity) const;
+  bool IsHostProcess() const;
   Answer AnyAncestor(const std::function<bool(const ExeRun& run)>& matches);
   // That the actor ran, as far as is proven.
   FileIdentity script() const;
 
-  const Ruleset& ruleset_;
-  const AppIdentities& apps_;
-  const ProcessTable& processes_;
+  const Context context_;
   const Actor* const actor_;
   const uint64_t as_of_ns_;
   FileIdentity exe_;  // not known(): it can't be told which program acted

@@ -1,18 +1,27 @@
 #include "native/coverage/app_files.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <functional>
 #include <utility>
 
+#include "native/base/clock.h"
 #include "native/coverage/exe_expansion.h"
 #include "native/coverage/link_resolver.h"
+#include "native/coverage/mark_set.h"
 #include "native/coverage/sha256.h"
 #include "native/kernel/fanotify_group.h"
 #include "native/kernel/process_files.h"
 
 namespace fileward {
+namespace {
+
+// A container may put anything of any size where an app should be; hashing holds the thread up.
+constexpr uint64_t kMaxHashedBytesInContainer = uint64_t{256} << 20;
+
+// Whoever writes there without end gets a fifth of the thread for it, and no more than once a
+// second.
+constexpr uint64_t kHashRest = 4;
+constexpr uint64_t kHashRestNs = 1'000'000'000;
 
 std::unordered_set<FileIdentity> RunningExecutables() {
   std::unordered_set<FileIdentity> running;
@@ -22,7 +31,15 @@ std::unordered_set<FileIdentity> RunningExecutables() {
   return running;
 }
 
-void AppFiles::Adopt(const Plan& plan, const std::vector<FollowedApp>& earlier) {
+}  // namespace
+
+const std::unordered_set<FileIdentity>& RunningApps::Get() {
+  if (!running_) running_ = RunningExecutables();
+  return *running_;
+}
+
+void AppFiles::Adopt(const Plan& plan, const std::vector<FollowedApp>& earlier,
+                     RunningApps& running) {
   plan_ = &plan;
   const Ruleset& ruleset = plan.ruleset();
   std::vector<FollowedApp> before = earlier;
@@ -41,7 +58,6 @@ void AppFiles::Adopt(const Plan& plan, const std::vector<FollowedApp>& earlier) 
       if (!app.sha256.empty() && app.exe) exes_[*app.exe].hashed = true;
     }
   }
-  const auto running = before.empty() ? std::unordered_set<FileIdentity>{} : RunningExecutables();
   for (uint32_t index = 0; index < exes_.size(); ++index) {
     Exe& exe = exes_[index];
     const PathPattern& pattern = ruleset.exes()[index].pattern;
@@ -54,7 +70,8 @@ void AppFiles::Adopt(const Plan& plan, const std::vector<FollowedApp>& earlier) 
       const bool listed =
           std::any_of(exe.earlier.begin(), exe.earlier.end(),
                       [&](const FollowedApp& other) { return other.identity == app.identity; });
-      if (app.pattern == exe.pattern && !is_current && !listed && running.contains(app.identity)) {
+      if (app.pattern == exe.pattern && !is_current && !listed &&
+          running.Get().contains(app.identity)) {
         exe.earlier.push_back(app);
       }
     }
@@ -62,13 +79,20 @@ void AppFiles::Adopt(const Plan& plan, const std::vector<FollowedApp>& earlier) 
   }
 }
 
+std::string AppFiles::Hash(const std::string& path) const {
+  const UniqueFd fd = disk_.OpenFile(path);
+  if (!fd) return {};
+  return Sha256OfFile(fd.get(), disk_.is_host() ? UINT64_MAX : kMaxHashedBytesInContainer);
+}
+
 std::map<std::string, FileStatus> AppFiles::Resolve(uint32_t index, const PathPattern& pattern) {
   std::map<std::string, FileStatus> files;
+  if (!plan_->ResolvesExe(index)) return files;
   for (const PatternAlternative& alternative : pattern.alternatives()) {
-    for (const std::string& path : ExpandAlternative(alternative)) {
-      const auto status = StatusFollowing(path.c_str());
+    for (const std::string& path : ExpandAlternative(disk_, alternative)) {
+      const auto status = disk_.StatusFollowing(path);
       if (status && status->IsRegular()) files[path] = *status;
-      for (const std::string& entry : ResolveLinks(path).entries) {
+      for (const std::string& entry : ResolveLinks(disk_, path).entries) {
         std::vector<uint32_t>& exes = by_entry_[entry];
         if (std::find(exes.begin(), exes.end(), index) == exes.end()) exes.push_back(index);
       }
@@ -80,26 +104,36 @@ std::map<std::string, FileStatus> AppFiles::Resolve(uint32_t index, const PathPa
 void AppFiles::MarkAndHash(Exe& exe) {
   if (!exe.script && !exe.hashed) return;
   for (const auto& [path, status] : exe.current) {
-    const UniqueFd fd(open(path.c_str(), O_PATH | O_CLOEXEC));
-    const std::string self = "/proc/self/fd/" + std::to_string(fd.get());
+    const UniqueFd fd = disk_.Follow(path);
+    Marked& marked = marked_[status.identity];
+    if (fd && marked.handle_key.empty()) marked.handle_key = HandleKey(fd.get(), "");
     // The decision thread sees in the exec of a script what the interpreter then runs.
-    if (fd && exe.script && permission_ != nullptr &&
-        marked_scripts_.insert(status.identity).second) {
-      (void)permission_->MarkFile(AT_FDCWD, self.c_str(), FAN_OPEN_EXEC_PERM);
-    }
+    if (fd && exe.script && !std::exchange(marked.script, true))
+      marks_.MarkApp(status.identity, fd.get(), MarkSet::AppMark::kScript);
     if (!exe.hashed || sha256_.contains(status.identity)) continue;
-    if (fd && notification_ != nullptr) {
+    if (fd) {
       // Marked before it is read: whatever is written after is told.
-      (void)notification_->MarkFile(AT_FDCWD, self.c_str(), FAN_MODIFY | FAN_CLOSE_WRITE);
-      hashed_by_handle_[HandleKey(fd.get(), "")] = {status.identity, path};
+      if (!std::exchange(marked.hashed, true))
+        marks_.MarkApp(status.identity, fd.get(), MarkSet::AppMark::kHashed);
+      hashed_by_handle_[marked.handle_key] = {status.identity, path, false, 0};
     }
-    sha256_[status.identity] = Sha256OfFile(path);
+    sha256_[status.identity] = Hash(path);
   }
 }
 
+void AppFiles::TakeBackMarks(
+    const std::function<UniqueFd(const FileIdentity&, const std::string&)>& open) {
+  for (const auto& [identity, marked] : marked_) {
+    const UniqueFd fd = open(identity, marked.handle_key);
+    if (marked.script) marks_.UnmarkApp(identity, fd.get(), MarkSet::AppMark::kScript);
+    if (marked.hashed) marks_.UnmarkApp(identity, fd.get(), MarkSet::AppMark::kHashed);
+  }
+  marked_.clear();
+}
+
 bool AppFiles::Trusts(const std::string& path, FactWriter& facts, const Source& source) const {
-  const auto status = StatusFollowing(path.c_str());
-  const std::string real = ResolveLinks(path).real;
+  const auto status = disk_.StatusFollowing(path);
+  const std::string real = ResolveLinks(disk_, path).real;
   Plan::Match match = plan_->MatchFile(real);
   const bool guarded =
       match.rules != nullptr &&
@@ -165,12 +199,41 @@ bool AppFiles::Touch(const std::string& path, FactWriter& facts, const Source& s
   return changed;
 }
 
+std::optional<FileIdentity> AppFiles::HashedFile(const std::string& handle_key) const {
+  const auto found = hashed_by_handle_.find(handle_key);
+  return found == hashed_by_handle_.end() ? std::nullopt : std::optional(found->second.identity);
+}
+
 bool AppFiles::ContentChanged(const std::string& handle_key, bool closed) {
   const auto found = hashed_by_handle_.find(handle_key);
   if (found == hashed_by_handle_.end()) return false;
-  const auto& [identity, path] = found->second;
-  sha256_[identity] = closed ? Sha256OfFile(path) : std::string();
+  sha256_[found->second.identity].clear();
+  found->second.due = closed;
+  if (closed) HashDue(MonotonicNs());
   return true;
+}
+
+bool AppFiles::HashDue(uint64_t now_ns) {
+  bool changed = false;
+  for (auto& [handle, file] : hashed_by_handle_) {
+    if (!file.due || now_ns < file.next_ns) continue;
+    file.due = false;
+    const uint64_t began_ns = MonotonicNs();
+    sha256_[file.identity] = Hash(file.path);
+    const uint64_t ended_ns = MonotonicNs();
+    if (!disk_.is_host())
+      file.next_ns = ended_ns + std::max(kHashRestNs, (ended_ns - began_ns) * kHashRest);
+    changed = true;
+  }
+  return changed;
+}
+
+uint64_t AppFiles::NextHash() const {
+  uint64_t due_ns = UINT64_MAX;
+  for (const auto& [handle, file] : hashed_by_handle_) {
+    if (file.due) due_ns = std::min(due_ns, file.next_ns);
+  }
+  return due_ns;
 }
 
 bool AppFiles::has_earlier() const {
@@ -214,7 +277,7 @@ void AppFiles::Describe(const Ruleset& ruleset, std::vector<RuleCoverage>& rules
   for (uint32_t index = 0; index < rules.size(); ++index) {
     for (const AppEntry& app : ruleset.rules()[index].apps) {
       for (const auto& exe : {app.exe, app.script, app.ancestor}) {
-        if (exe && exes_[*exe].current.empty())
+        if (exe && plan_->ResolvesExe(*exe) && exes_[*exe].current.empty())
           rules[index].absent_apps.push_back(exes_[*exe].pattern);
       }
     }

@@ -32,7 +32,9 @@ class Changes {
           JudgedIndex& judged);
 
   void SetPlan(Plan* plan) { plan_ = plan; }
-  void Handle(const Noted& noted);
+  // `doubtful`: another file somewhere has the same key (overlays of one image), and the event may
+  // be about that one; only what the disk confirms is told.
+  void Handle(const Noted& noted, bool doubtful = false);
   // What has waited long enough: links without a name, halves of renames, writes that nobody
   // closed, reads.
   void Tick(uint64_t now_ns);
@@ -42,7 +44,11 @@ class Changes {
   // Facts for differences that a walk found instead of an event.
   void WriteFindings(const Findings& findings, const Source& source);
   // Whether a block-protected file that loses its covered name now stays protected elsewhere.
-  void SetKeepsMoved(bool keeps) { keeps_moved_ = keeps; }
+  void SetKeepsMoved(bool keeps) {
+    keeps_moved_ = keeps;
+    renamed_ = {};
+    renames_directory_ = false;
+  }
 
   // A name changed that decides where a pattern (an app's path) leads.
   std::function<void(const std::string& path, const Source& source)> resolution_changed;
@@ -71,8 +77,9 @@ class Changes {
   void FileRenamed(Directory* from, const std::string& old_name, Directory* to,
                    const std::string& new_name, const std::string& handle, Source source);
   void NoteName(const std::string& path, const Source& source);
+  // What happens to `path` (empty: not known) on this device gives no record.
+  bool IsSilent(const Source& source, uint64_t dev, const std::string& path) const;
   std::optional<CoveredBy> CoverOf(const Directory* directory, const std::string& name) const;
-  std::vector<CoveredBy> NamesOf(const CoveredObject& object) const;
 
   // directory_changes.cc
   void DirectoryCreated(Directory& parent, const std::string& name, const Source& source);
@@ -90,6 +97,7 @@ class Changes {
   void Content(const Noted& noted, Directory* directory, const std::string& name,
                const Source& source);
   CoveredObject* ObjectOf(const Noted& noted, Directory* directory, const std::string& name);
+  std::vector<CoveredBy> NamesOf(const CoveredObject& object) const;
   std::optional<FileStatus> Current(const CoveredObject& object) const;
   std::string ReachedBy(const Noted& noted, const CoveredObject& object, Directory* directory,
                         const std::string& name) const;
@@ -106,6 +114,9 @@ class Changes {
   AccessTracker access_;
   Plan* plan_ = nullptr;
   bool keeps_moved_ = true;
+  // What the rename at hand takes along.
+  FileIdentity renamed_;
+  bool renames_directory_ = false;
   std::vector<PendingLink> pending_links_;
   std::deque<HalfRename> half_renames_;
   std::deque<std::pair<FileIdentity, uint64_t>> written_;  // to be settled, and when

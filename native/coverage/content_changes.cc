@@ -39,14 +39,28 @@ CoveredObject* Changes::ObjectOf(const Noted& noted, Directory* directory,
   return handle.empty() ? nullptr : table_.FindObjectByHandle(handle);
 }
 
+std::vector<CoveredBy> Changes::NamesOf(const CoveredObject& object) const {
+  std::vector<CoveredBy> names;
+  for (const CoveredObject::Name& at : object.names) {
+    const KnownName& known = at.directory->files.at(at.name);
+    names.push_back({known.covered_path, known.rules});
+  }
+  if (names.empty()) {
+    if (const auto* entry = moved_.Find(object.status.identity)) {
+      names.push_back({entry->file.protected_path, entry->rules});
+    }
+  }
+  return names;
+}
+
 std::optional<FileStatus> Changes::Current(const CoveredObject& object) const {
   for (const CoveredObject::Name& at : object.names) {
     const int fd = table_.Open(*at.directory);
-    const auto status = fd < 0 ? std::nullopt : StatusAt(fd, at.name.c_str());
+    const auto status = fd < 0 ? std::nullopt : table_.disk().StatusAt(fd, at.name);
     if (status && status->SameFile(object.status)) return status;
   }
   if (const auto* entry = moved_.Find(object.status.identity)) {
-    const UniqueFd fd(open(entry->file.path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd fd = table_.disk().OpenPath(entry->file.path);
     const auto status = fd ? FileStatusOf(fd.get()) : std::nullopt;
     if (status && status->SameFile(object.status)) return status;
   }
@@ -66,7 +80,7 @@ std::string Changes::ReachedBy(const Noted& noted, const CoveredObject& object,
   const int near = table_.Open(*object.names.front().directory);
   const UniqueFd fd =
       near < 0 ? UniqueFd() : OpenByHandleKey(near, noted.event.name->directory_handle);
-  const std::string path = fd ? PathOfFd(fd.get()) : std::string();
+  const std::string path = fd ? table_.disk().PathOf(fd.get()) : std::string();
   return path.empty() ? path : JoinPath(path, noted.event.name->name);
 }
 
@@ -82,14 +96,17 @@ void Changes::Content(const Noted& noted, Directory* directory, const std::strin
   }
   Source source = from;
   const std::string path = ReachedBy(noted, *object, directory, name);
-  source.silent = source.silent || (!path.empty() && plan_->IsVolumeInternal(path));
+  const uint64_t dev = directory != nullptr    ? directory->identity.dev
+                       : object->names.empty() ? object->status.identity.dev
+                                               : object->names.front().directory->identity.dev;
+  source.silent = IsSilent(from, dev, path);
   const FileIdentity identity = object->status.identity;
   if ((mask & FAN_ATTRIB) != 0) Attributes(*object, path, source);
   object = table_.FindObject(identity);
   if (object == nullptr) return;
   if ((mask & FAN_MODIFY) != 0) Written(*object, path, source);
   if ((mask & FAN_CLOSE_WRITE) != 0) Closed(*object, path, (mask & FAN_MODIFY) != 0, source);
-  if ((mask & kAccessBits) != 0)
+  if ((mask & kAccessBits) != 0 && !from.doubtful)
     access_.Handle(mask, noted.event.pid, NamesOf(*object), path, object->status, source);
 }
 
@@ -103,6 +120,8 @@ void Changes::Written(CoveredObject& object, const std::string& path, const Sour
     written_.emplace_back(object.status.identity, now_ns + kSettleWrittenNs);
   }
   if (told) return;
+  const auto after = Current(object);
+  if (source.doubtful && after && after->SameContent(object.status)) return;
   object.written_told_ns = now_ns;
   object.written_pid = pid;
   Fact fact;
@@ -110,7 +129,7 @@ void Changes::Written(CoveredObject& object, const std::string& path, const Sour
   fact.names = NamesOf(object);
   fact.path = path;
   fact.before = object.status;
-  fact.after = Current(object);
+  fact.after = after;
   fact.judged = judged_.Find(object.status.identity, pid);
   facts_.Write(fact, source);
 }
@@ -183,19 +202,21 @@ void Changes::MovedFileEvent(CoveredObject& object, uint64_t mask, const Source&
   Fact fact;
   fact.names = names;
   fact.before = object.status;
-  fact.path = entry->file.path;
+  fact.path = entry->reachable ? entry->file.path : entry->file.protected_path;
   if ((mask & FAN_MOVE_SELF) != 0 && facts_.Judge(names, source).listed) {
     moved_.Drop(identity);
     return;
   }
-  if (!moved_.LookAgain(object)) {
+  const bool deleted = (mask & FAN_DELETE_SELF) != 0 && !source.doubtful;
+  if (!moved_.LookAgain(object, deleted)) {
     fact.change = Change::kDeleted;
     fact.flags = EventFlag::kUnlinked;
     facts_.Write(fact, source);
     return;
   }
-  const std::string& now_at = moved_.Find(identity)->file.path;
-  if (now_at == fact.path) return;
+  entry = moved_.Find(identity);
+  const std::string& now_at = entry->file.path;
+  if (!entry->reachable || now_at == fact.path) return;
   fact.change = Change::kRenamed;
   fact.after = object.status;
   fact.new_path = now_at;

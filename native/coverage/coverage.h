@@ -1,15 +1,15 @@
-// Coverage: which files and directories the ruleset in force covers, kept true while the disk
-// changes.
+// Coverage: which files and directories the ruleset in force covers on the host and in each
+// container, kept true while the disks and the containers change.
 //
 // Owns two threads. The reader thread drains the notification group N at once and resolves who
 // acted; a bounded queue hands what it read to the coverage thread, which owns everything else
-// here: the directory table, the marks in both groups, the app files, the moved files. It publishes
-// change facts into ring 1 and sends the decision thread messages (ObjectUpdates); nothing is
-// shared with the decision thread under a lock, because this thread opens files and an open may
-// have to wait for that thread.
+// here: the workloads' roots and directory tables, the marks in both groups, the app files, the
+// moved files. It publishes change facts into ring 1 and sends the decision thread messages
+// (ObjectUpdates); nothing is shared with the decision thread under a lock, because this thread
+// opens files and an open may have to wait for that thread.
 //
-// Apply, Release and Stop may be called from any one thread; they hand over and return. `on_report`
-// is called on the coverage thread.
+// Apply, SetWorkloads, Release and Stop may be called from any one thread; they hand over and
+// return. `on_report` is called on the coverage thread.
 #ifndef FILEWARD_COVERAGE_COVERAGE_H_
 #define FILEWARD_COVERAGE_COVERAGE_H_
 
@@ -22,6 +22,7 @@
 
 #include "native/base/file_identity.h"
 #include "native/base/result.h"
+#include "native/base/workload.h"
 #include "native/coverage/covered_files.h"
 
 namespace fileward {
@@ -70,13 +71,38 @@ struct RuleCoverage {
   std::vector<Degraded> degraded;
 };
 
+// A container that is there. One in no group is told all the same: its processes are its own.
+struct WorkloadSpec {
+  WorkloadId id = kHostWorkload;
+  int32_t pid = 0;                  // of its init
+  uint64_t start_ticks = 0;         // of that process: with the pid it names it
+  std::string cgroup;               // as CgroupOf says; its processes are there or below
+  std::vector<std::string> groups;  // names of those that hold it
+
+  bool operator==(const WorkloadSpec&) const = default;
+};
+
+// A container that a group of the ruleset in force holds.
+struct WorkloadReport {
+  WorkloadId workload = kHostWorkload;
+  // Empty: covered. "gone": its init has ended or is another process. "no_root": its init has no
+  // root but the host's (yet); it is covered as soon as it has one. Else a sentence.
+  std::string error;
+  uint64_t covered_ns = 0;  // CLOCK_REALTIME when all its marks were placed first; 0: never yet
+  std::vector<RuleCoverage> rules;  // those of its groups only
+};
+
 struct CoverageReport {
   uint64_t ruleset_version = 0;
   std::string error;  // not empty: the ruleset was refused, the one before stays in force
-  uint64_t permission_marks = 0;
+  // Of the last SetWorkloads or Apply that is complete: all its workloads are covered or say why
+  // not.
+  uint64_t workloads_serial = 0;
+  uint64_t permission_marks = 0;  // of all workloads
   uint64_t notification_marks = 0;
-  std::vector<RuleCoverage> rules;
-  // To be kept under `state` and passed back in CoverageOptions at the next start.
+  std::vector<RuleCoverage> rules;        // the host's
+  std::vector<WorkloadReport> workloads;  // in the order of their ids
+  // The host's, to be kept under `state` and passed back in CoverageOptions at the next start.
   std::vector<MovedFile> moved;
   std::vector<FollowedApp> followed_apps;
 };
@@ -84,8 +110,8 @@ struct CoverageReport {
 struct CoverageOptions {
   std::vector<MovedFile> moved;
   std::vector<FollowedApp> followed_apps;
-  // After each Apply (every mark is placed and the new ruleset decides), and when coverage changed
-  // since: at most once a second.
+  // After each Apply and SetWorkloads (every mark is placed and the new rules decide), and when
+  // coverage changed since: at most once a second.
   std::function<void(const CoverageReport&)> on_report;
   // The thread can't go on (the group was lost): a sentence and errno.
   std::function<void(const Error&)> on_fatal;
@@ -103,21 +129,31 @@ class Coverage {
   Coverage(const Coverage&) = delete;
   Coverage& operator=(const Coverage&) = delete;
 
-  // Covers the ruleset (src/policy/ruleset.ts) while the one before still decides, then swaps. It
-  // is parsed here, with the literal part of each pattern resolved on disk, and again when a link
-  // on the way of one changes; a text that can't be parsed is reported (CoverageReport::error) and
-  // changes nothing. A later Apply replaces one not begun.
-  void Apply(std::string ruleset_json, uint64_t version);
+  // Covers the ruleset (src/policy/ruleset.ts) on the host and in the workloads while the one
+  // before still decides, then swaps for all of them at once. It is parsed here, with the literal
+  // part of each pattern resolved in each workload's root, and again when a link on the way of one
+  // changes; a text that can't be parsed is reported (CoverageReport::error) and leaves the rules
+  // as they are. A later Apply replaces one not begun. `workloads`: all containers, as
+  // SetWorkloads.
+  void Apply(std::string ruleset_json, uint64_t version, std::vector<WorkloadSpec> workloads = {},
+             uint64_t serial = 0);
+
+  // All containers there are now. New ones are covered by the ruleset in force; one whose groups
+  // changed is covered anew while its old rules decide; who left or ended is dropped; one with an
+  // error is tried again. `serial` grows with every SetWorkloads and Apply: it comes back as
+  // CoverageReport::workloads_serial. A later call replaces one not begun. Nothing is covered
+  // before the first Apply.
+  void SetWorkloads(uint64_t serial, std::vector<WorkloadSpec> workloads);
 
   // Ends the protection of a moved file by its present or its protected path; false when it is
   // none. Waits for the coverage thread (which may be walking), so not to be called on a thread
   // that mustn't wait.
   bool Release(std::string_view path);
 
-  // All covered files as the last Apply found them when nobody has taken that yet, else those that
-  // changed since the last call: their state after the facts in the ring by now, so what is drained
-  // afterwards tells every difference. Waits for the coverage thread like Release; after Stop it
-  // answers at once. One call at a time.
+  // All covered files of the host as the last Apply found them when nobody has taken that yet, else
+  // those that changed since the last call: their state after the facts in the ring by now, so what
+  // is drained afterwards tells every difference. Waits for the coverage thread like Release; after
+  // Stop it answers at once. One call at a time.
   CoveredFiles TakeCoveredFiles();
 
   // Quiet watched reads and execs of the ruleset in force, which give no record (changes always
@@ -139,8 +175,10 @@ class Coverage {
   };
   EventCounts events() const;
 
-  // Ends both threads. Idempotent; the destructor calls it. The marks end with the groups.
-  void Stop();
+  // Ends both threads. Idempotent; the destructor calls it. The marks end with the groups. False: a
+  // thread that waits for a file has not ended within 2 s; it is left, and goes on using all that
+  // it was given.
+  bool Stop();
 
  private:
   class Impl;

@@ -1,141 +1,170 @@
 #include "native/coverage/coverage_core.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
 
 #include "native/base/clock.h"
-#include "native/coverage/coverage_report.h"
-#include "native/decision/mount_view.h"
 #include "native/kernel/fanotify_group.h"
 
 namespace fileward {
+namespace {
+
+constexpr uint64_t kLayersIntervalNs = 60'000'000'000;
+
+}  // namespace
 
 CoverageCore::CoverageCore(Earlier earlier, NotificationGroup& notification_group,
                            PermissionGroup& permission_group, DecisionThread& decision_thread,
                            ProcessTable& processes, EventRing& ring,
                            const std::atomic<bool>& stopping)
-    : decision_thread_(decision_thread),
-      stopping_(stopping),
-      has_rename_event_(notification_group.has_rename()),
-      marks_(&permission_group, &notification_group),
-      walk_(table_, marks_, &decision_thread.updates(), stopping),
-      moved_(table_, marks_, walk_),
-      facts_(ring, processes),
-      judged_(&decision_thread.judged_opens(), processes),
-      apps_(&permission_group, &notification_group),
-      changes_(table_, walk_, moved_, facts_, judged_),
+    : shared_(notification_group, permission_group, decision_thread, processes, ring, stopping),
       earlier_(std::move(earlier)) {
-  changes_.resolution_changed = [this](const std::string& path, const Source& source) {
-    resolution_change_.emplace(path, source);
+  shared_.breathe = [this] { Breathe(); };
+  shared_.swap_alone = [this](WorkloadRules part) { SwapAlone(std::move(part)); };
+  shared_.layers.on_layer = [this](const std::string& key) {
+    for (WorkloadCoverage* coverage : All()) coverage->LeaveLayer(key);
   };
-  changes_.app_changed = [this](const std::string& path, const Source& source) {
-    apps_changed_ = apps_.Touch(path, facts_, source) || apps_changed_;
-  };
+  shared_.open_filesystem = [this](uint64_t dev) { return OpenFilesystem(dev); };
+  host_ = std::make_unique<WorkloadCoverage>(kHostWorkload, RootDirectory::OfHost(),
+                                             Ruleset::HoldsHost, shared_);
 }
 
-Result<void> CoverageCore::Apply(std::string ruleset_json, uint64_t version) {
-  auto made = Plan::Make(ruleset_json, has_rename_event_);
-  if (!made.ok()) return made.error();
-  auto plan = std::make_unique<Plan>(std::move(*made));
-  ruleset_json_ = std::move(ruleset_json);
-  version_ = version;
-  resolution_change_.reset();
-  apps_.Adopt(*plan, std::exchange(earlier_.followed_apps, {}));
-  const bool same = plan_ != nullptr && plan_->CoversSame(*plan);
-  if (same) plan->TakeVolumesOf(*plan_);
-  Cover(std::move(plan), same ? Walk::kNone : Walk::kFull);
-  walked_ = !same;
-  if (!earlier_.moved.empty()) moved_.Restore(std::exchange(earlier_.moved, {}));
+std::vector<WorkloadCoverage*> CoverageCore::All() const {
+  std::vector<WorkloadCoverage*> all = {host_.get()};
+  for (const auto& [id, member] : members_) {
+    if (member.coverage != nullptr) all.push_back(member.coverage.get());
+  }
+  return all;
+}
+
+Result<void> CoverageCore::Apply(std::string ruleset_json, uint64_t version,
+                                 std::vector<WorkloadSpec> workloads, uint64_t serial) {
+  auto text = RulesetText::Read(std::move(ruleset_json));
+  if (!text.ok()) return text.error();
+  auto host_plan = host_->MakePlan(**text);
+  if (!host_plan.ok()) return host_plan.error();
+  Admit(std::move(workloads));
+  Plans plans;
+  if (auto made = MakePlans(**text, plans); !made.ok()) return made.error();
+  shared_.ruleset_text = std::move(*text);
+  if (shared_.counters == nullptr || version != shared_.version ||
+      shared_.counters->rule_count() != (*host_plan)->ruleset().rules().size()) {
+    shared_.counters =
+        std::make_shared<RuleCounters>(version, (*host_plan)->ruleset().rules().size());
+  }
+  shared_.version = version;
+  serial_ = serial;
+
+  RunningApps running;
+  host_->Prepare(std::move(*host_plan), std::exchange(earlier_.followed_apps, {}), running);
+  auto swap = std::make_shared<RulesetSwap>();
+  swap->all = true;
+  swap->counters = std::make_shared<RuleCounters>(version, shared_.counters->rule_count());
+  swap->parts.push_back(host_->Part());
+  for (auto& [id, plan] : plans) {
+    WorkloadCoverage& coverage = *members_.at(id).coverage;
+    coverage.Prepare(std::move(plan), {}, running);
+    swap->parts.push_back(coverage.Part());
+  }
+  Swap(swap);
+  host_->Finish();
+  for (const auto& [id, plan] : plans) {
+    Member& member = members_.at(id);
+    member.coverage->Finish();
+    Covered(member);
+  }
+  if (!earlier_.moved.empty()) host_->Restore(std::exchange(earlier_.moved, {}));
   return {};
 }
 
-// The old ruleset decides until Swap: marks come before it, and go after it.
-void CoverageCore::Cover(std::unique_ptr<Plan> plan, Walk how) {
-  std::unordered_set<FileIdentity> known_before;
-  const bool first = plan_ == nullptr;
-  const std::unique_ptr<Plan> old = std::exchange(plan_, std::move(plan));
-  walk_.SetPlan(plan_.get(), true);
-  moved_.SetPlan(plan_.get());
-  changes_.SetPlan(plan_.get());
-  changes_.SetKeepsMoved(false);
-  if (how == Walk::kFull) {
-    table_.ForEachObject(
-        [&](CoveredObject& object) { known_before.insert(object.status.identity); });
-    walk_.WalkAll(nullptr);
-    walk_.ForgetUnseenNames(nullptr);
+// An error: what is in force for some container would have to go, and nothing could take its place.
+Result<void> CoverageCore::MakePlans(const RulesetText& text, Plans& plans) {
+  for (auto& [id, member] : members_) {
+    if (member.coverage == nullptr || member.ended_ns != 0) continue;
+    Breathe();
+    auto plan = member.coverage->MakePlan(text);
+    if (plan.ok()) {
+      plans.emplace(id, std::move(*plan));
+    } else if (member.coverage->is_covered()) {
+      return plan.error();
+    } else {
+      CantRead(member, plan.error());
+    }
   }
-  Swap(plan_->shared_ruleset());
-  walk_.SetQuiet(false);
-  if (how == Walk::kFull && !stopping_.load(std::memory_order_acquire)) {
-    if (!first) Unmute(known_before);
-    walk_.TrimUnseen();
-  }
-  changes_.SetKeepsMoved(true);
+  return {};
 }
 
-void CoverageCore::Swap(std::shared_ptr<const Ruleset> ruleset) {
-  auto swap = std::make_shared<RulesetSwap>();
-  swap->ruleset = ruleset;
-  swap->version = version_;
-  walk_.FillTable(swap->table);
-  moved_.FillTable(swap->table);
-  swap->apps = apps_.Snapshot();
-  const auto counted = decision_thread_.counters();
-  swap->counters = counted != nullptr && counted->ruleset_version() == version_
-                       ? std::const_pointer_cast<RuleCounters>(counted)
-                       : std::make_shared<RuleCounters>(version_, ruleset->rules().size());
+void CoverageCore::SetWorkloads(std::vector<WorkloadSpec> workloads, uint64_t serial) {
+  Admit(std::move(workloads));
+  serial_ = serial;
+  if (!host_->is_covered()) return;
+  for (auto& [id, member] : members_) {
+    if (member.coverage == nullptr || member.ended_ns != 0) continue;
+    Breathe();
+    if (!member.coverage->is_covered() || member.regrouped) CoverAlone(member);
+  }
+}
+
+void CoverageCore::Swap(const std::shared_ptr<RulesetSwap>& swap) {
+  swap->version = shared_.version;
   swap->applied_event = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  facts_.SetRuleset(ruleset, version_);
-  facts_.SetApps(swap->apps);
-  counters_.store(facts_.counters());
-  apps_changed_ = false;
-  if (!decision_thread_.updates().Send(ReplaceAll{swap})) return;
-  while (!swap->applied() && !stopping_.load(std::memory_order_acquire)) {
+  counters_.store(shared_.counters);
+  if (!shared_.decision_thread.updates().Send(ReplaceAll{swap})) return;
+  while (!swap->applied() && !shared_.stopping.load(std::memory_order_acquire)) {
     pollfd polled = {swap->applied_event.get(), POLLIN, 0};
-    constexpr int kLookAgainMs = 50;  // for `stopping_`
+    constexpr int kLookAgainMs = 50;  // for `stopping`
     poll(&polled, 1, kLookAgainMs);
   }
 }
 
-// Files that the old ruleset didn't cover may have been muted by it.
-void CoverageCore::Unmute(const std::unordered_set<FileIdentity>& known_before) {
-  table_.ForEachObject([&](CoveredObject& object) {
-    if (known_before.contains(object.status.identity) || !object.status.IsRegular() ||
-        object.names.empty())
-      return;
-    const CoveredObject::Name& at = object.names.front();
-    const int fd = table_.Open(*at.directory);
-    UniqueFd file(fd < 0 ? -1 : openat(fd, at.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (file) walk_.Send(Unignore{std::move(file)});
-  });
+void CoverageCore::SwapAlone(WorkloadRules part) {
+  auto swap = std::make_shared<RulesetSwap>();
+  swap->parts.push_back(std::move(part));
+  Swap(swap);
+}
+
+bool CoverageCore::Release(std::string_view path) {
+  const auto all = All();
+  return std::any_of(all.begin(), all.end(),
+                     [&](WorkloadCoverage* coverage) { return coverage->Release(path); });
 }
 
 void CoverageCore::Handle(const Noted& noted) {
-  if (plan_ == nullptr) return;
-  if ((noted.event.mask & (FAN_MODIFY | FAN_CLOSE_WRITE)) != 0 &&
-      !noted.event.object_handle.empty()) {
-    const bool closed = (noted.event.mask & FAN_CLOSE_WRITE) != 0;
-    apps_changed_ = apps_.ContentChanged(noted.event.object_handle, closed) || apps_changed_;
+  if (members_.empty()) {
+    host_->Handle(noted, false);
+    return;
   }
-  changes_.Handle(noted);
-  // At once: the events behind this one are about names that the change has given or taken.
-  if (resolution_change_) ResolveAgain();
+  struct Knowing {
+    WorkloadCoverage* coverage;
+    uint64_t dev;
+  };
+  std::vector<Knowing> knowing;
+  for (WorkloadCoverage* coverage : All()) {
+    if (const auto dev = coverage->Knows(noted.event)) knowing.push_back({coverage, *dev});
+  }
+  const WorkloadId actor =
+      noted.actor == nullptr ? kUnknownWorkload : noted.actor->process.workload;
+  // Overlays of one image can have the same keys: then it is most likely about the actor's own.
+  const auto differs = [&](const Knowing& known) { return known.dev != knowing.front().dev; };
+  const bool doubtful = std::any_of(knowing.begin(), knowing.end(), differs);
+  const auto own = std::find_if(knowing.begin(), knowing.end(), [&](const Knowing& known) {
+    return known.coverage->workload() == actor;
+  });
+  const bool sorted_out = doubtful && actor != kHostWorkload && own != knowing.end();
+  const uint64_t own_dev = sorted_out ? own->dev : 0;
+  if (knowing.size() > 1) shared_.sink.Gather();
+  // The host last: what it may have to walk is more, and a file that one workload knows is no more
+  // looked for by its path among the others' rules.
+  std::reverse(knowing.begin(), knowing.end());
+  for (const Knowing& known : knowing) {
+    if (!sorted_out || known.dev == own_dev) known.coverage->Handle(noted, doubtful && !sorted_out);
+  }
+  shared_.sink.Tell();
 }
 
 void CoverageCore::AfterEvents() {
-  if (apps_changed_) SendApps();
-  table_.Close();  // a kept fd would hold its mount busy
-}
-
-void CoverageCore::SendApps() {
-  apps_changed_ = false;
-  report_stale_ = true;
-  const auto apps = apps_.Snapshot();
-  facts_.SetApps(apps);
-  decision_thread_.updates().Send(AppsChanged{apps});
+  for (WorkloadCoverage* coverage : All()) coverage->AfterEvents();
 }
 
 void CoverageCore::NoteLost(Failure reason, uint64_t since_ns) {
@@ -144,83 +173,71 @@ void CoverageCore::NoteLost(Failure reason, uint64_t since_ns) {
     lost.since_ns = std::min(lost.since_ns, since_ns);
     return;
   }
-  lost_.push_back({reason, since_ns, 0});
+  lost_.push_back({reason, since_ns});
 }
 
 void CoverageCore::TellLost() {
   const uint64_t now_ns = RealtimeNs();
   for (const Lost& lost : std::exchange(lost_, {}))
-    facts_.WriteLost(lost.reason, lost.since_ns, now_ns, lost.count,
-                     plan_ == nullptr ? "" : plan_->CommonBase());
+    host_->WriteLost(lost.reason, lost.since_ns, now_ns);
 }
 
 void CoverageCore::Rescan() {
   TellLost();
-  if (plan_ == nullptr) return;
-  Findings findings;
-  walk_.WalkAll(&findings);
-  walk_.ForgetUnseenNames(&findings);
-  walk_.TrimUnseen();
-  Source source;
-  source.time_ns = RealtimeNs();
-  source.read_ns = MonotonicNs();
-  source.found_on_rescan = true;
-  changes_.WriteFindings(findings, source);
-  apps_.Recheck(*plan_, facts_, source);
-  SendApps();
-}
-
-void CoverageCore::SendMounts() {
-  auto mounts = MountView::Read();
-  if (mounts.ok()) decision_thread_.updates().Send(::fileward::MountsChanged{std::move(*mounts)});
-}
-
-void CoverageCore::MountsChanged(const std::vector<std::string>& points) {
-  if (points.empty()) return;
-  SendMounts();
-  if (plan_ == nullptr) return;
-  const bool concerns = std::any_of(points.begin(), points.end(), [&](const std::string& point) {
-    return std::any_of(plan_->bases().begin(), plan_->bases().end(), [&](const std::string& base) {
-      return IsAtOrBelow(point, base) || IsAtOrBelow(base, point);
-    });
-  });
-  if (!concerns) return;
-  walk_.WalkAll(nullptr);
-  walk_.ForgetUnseenNames(nullptr);
-  walk_.TrimUnseen();
+  if (!members_.empty()) shared_.sink.Gather();
+  for (WorkloadCoverage* coverage : All()) coverage->Rescan();
+  shared_.sink.Tell();
 }
 
 void CoverageCore::Tick(uint64_t now_ns) {
-  if (plan_ != nullptr) changes_.Tick(now_ns);
+  if (!members_.empty()) shared_.sink.Gather();
+  for (WorkloadCoverage* coverage : All()) coverage->Tick(now_ns);
+  shared_.sink.Tell();
 }
 
-uint64_t CoverageCore::NextTick() const { return changes_.NextTick(); }
+uint64_t CoverageCore::NextTick() const {
+  uint64_t due_ns = UINT64_MAX;
+  for (const WorkloadCoverage* coverage : All()) due_ns = std::min(due_ns, coverage->NextTick());
+  return std::min(due_ns, NextOfMembers());
+}
 
 void CoverageCore::Upkeep() {
-  judged_.Prune();
-  if (apps_.has_earlier() && apps_.DropEnded()) SendApps();
+  shared_.judged.Prune();
+  for (WorkloadCoverage* coverage : All()) coverage->Upkeep();
+  const uint64_t now_ns = MonotonicNs();
+  layers_stale_ = shared_.layers.DropUnmounted() || layers_stale_;
+  if (!layers_stale_ || now_ns < next_layers_ns_) return;
+  layers_stale_ = false;
+  next_layers_ns_ = now_ns + kLayersIntervalNs;
+  for (WorkloadCoverage* coverage : All()) coverage->LayersChanged();
 }
 
 CoverageReport CoverageCore::Report() {
-  CoverageReport report;
-  if (plan_ != nullptr) report = BuildReport(*plan_, table_, walk_, apps_);
-  report.ruleset_version = version_;
-  report.permission_marks = marks_.permission_count();
-  report.notification_marks = marks_.notification_count();
-  report.moved = moved_.List();
-  report.followed_apps = apps_.Followed();
-  reported_ = ReportState();
-  report_stale_ = false;
+  if (host_->ReportChanged()) host_report_ = host_->Report();
+  CoverageReport report = host_report_;
+  report.ruleset_version = shared_.version;
+  report.workloads_serial = serial_;
+  report.permission_marks = shared_.marks.permission_count();
+  report.notification_marks = shared_.marks.notification_count();
+  for (auto& [id, member] : members_) {
+    if (!member.listed) continue;
+    if (member.coverage != nullptr && member.coverage->ReportChanged())
+      member.report.rules = member.coverage->HeldRules();
+    member.report.workload = id;
+    member.report.error = member.error;
+    member.report.covered_ns = member.covered_ns;
+    report.workloads.push_back(member.report);
+  }
+  members_changed_ = false;
   return report;
 }
 
-std::tuple<size_t, size_t, size_t, size_t, size_t> CoverageCore::ReportState() const {
-  return {table_.object_count(), table_.directory_count(), moved_.List().size(),
-          apps_.Followed().size(), walk_.troubles().size()};
-}
-
 bool CoverageCore::ReportChanged() const {
-  return plan_ != nullptr && (report_stale_ || reported_ != ReportState());
+  const auto all = All();
+  return host_->is_covered() &&
+         (members_changed_ || std::any_of(all.begin(), all.end(), [](const auto* coverage) {
+            return coverage->ReportChanged();
+          }));
 }
 
 }  // namespace fileward

@@ -1,32 +1,21 @@
-// What the coverage thread does, without the thread: covers rulesets, handles events, rescans.
-// Everything here but counters() and marks() belongs to that thread.
+// What the coverage thread does, without the thread: holds the coverage of the host and of every
+// container, puts new rulesets and other workloads in force, hands each event to the workloads that
+// know what it is about. Everything here but counters() and marks() belongs to that thread.
 #ifndef FILEWARD_COVERAGE_COVERAGE_CORE_H_
 #define FILEWARD_COVERAGE_COVERAGE_CORE_H_
+
+#include <poll.h>
 
 #include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
-#include <unordered_set>
-#include <utility>
 #include <vector>
 
-#include "native/coverage/app_files.h"
-#include "native/coverage/changes.h"
-#include "native/coverage/coverage.h"
-#include "native/coverage/covered_files.h"
-#include "native/coverage/directory_table.h"
-#include "native/coverage/fact_writer.h"
-#include "native/coverage/judged_index.h"
-#include "native/coverage/mark_set.h"
-#include "native/coverage/moved_files.h"
-#include "native/coverage/plan.h"
-#include "native/coverage/tree_walk.h"
-#include "native/decision/decision_thread.h"
+#include "native/coverage/workload_coverage.h"
 
 namespace fileward {
 
@@ -40,10 +29,26 @@ class CoverageCore {
                PermissionGroup& permission_group, DecisionThread& decision_thread,
                ProcessTable& processes, EventRing& ring, const std::atomic<bool>& stopping);
 
-  // Returns when the new ruleset decides and every mark is placed (or stopping); an error leaves
-  // the old one in force.
-  Result<void> Apply(std::string ruleset_json, uint64_t version);
-  bool Release(std::string_view path) { return moved_.Release(path); }
+  // Returns when the new ruleset decides everywhere and every mark is placed (or stopping); an
+  // error leaves the old one and its workloads in force.
+  Result<void> Apply(std::string ruleset_json, uint64_t version,
+                     std::vector<WorkloadSpec> workloads, uint64_t serial);
+  // Returns when all of them are covered or say why not.
+  void SetWorkloads(std::vector<WorkloadSpec> workloads, uint64_t serial);
+  bool Release(std::string_view path);
+
+  // What the containers' inits and mounts have to tell, for poll(); TakeReady takes what it said,
+  // in the same order.
+  void AddPolled(std::vector<pollfd>& polled);
+  void TakeReady(std::span<const pollfd> polled);
+  // Some init has ended: what is known of it still is to be handled before EndEnded.
+  bool HasEnded() const;
+  // Takes the marks of those back and closes what pins their mounts.
+  void EndEnded();
+  // Forgets them, once nothing is on its way that they could be asked about.
+  void DropEnded(uint64_t now_ns);
+  // Looks again at containers that had no root of their own yet.
+  void RetryRoots(uint64_t now_ns);
 
   void Handle(const Noted& noted);
   // Once the events at hand are handled: what they led to that is done once for all of them.
@@ -52,17 +57,16 @@ class CoverageCore {
   void NoteLost(Failure reason, uint64_t since_ns);
   void TellLost();
   void Rescan();
-  void SendMounts();
-  void MountsChanged(const std::vector<std::string>& points);
+  void SendMounts() { host_->SendMounts(); }
   void Tick(uint64_t now_ns);
   uint64_t NextTick() const;
   void Upkeep();
 
-  // After an Apply that walked: keeps what it found, before any event changes it.
-  void KeepFoundFiles();
+  // Of the host: after an Apply that walked keeps what it found, before any event changes it.
+  void KeepFoundFiles() { host_->KeepFoundFiles(); }
   // What that Apply found if nobody has taken it yet, else what changed since the last call; with
   // the facts written until now it is all that was seen.
-  CoveredFiles TakeCoveredFiles();
+  CoveredFiles TakeCoveredFiles() { return host_->TakeCoveredFiles(); }
 
   CoverageReport Report();
   // Since the last Report.
@@ -70,52 +74,59 @@ class CoverageCore {
 
   std::shared_ptr<const RuleCounters> counters() const { return counters_.load(); }
   Coverage::MarkCounts marks() const {
-    return {marks_.permission_count(), marks_.notification_count()};
+    return {shared_.marks.permission_count(), shared_.marks.notification_count()};
   }
 
  private:
-  enum class Walk { kFull, kNone };
-  using StableNames = std::map<std::string, std::pair<MatchRef, FileStatus>>;
+  // A container that a group holds.
+  struct Member {
+    WorkloadSpec spec;
+    bool listed = true;                          // false: only its last events are waited for
+    bool regrouped = false;                      // other groups than it is covered by
+    std::unique_ptr<WorkloadCoverage> coverage;  // null: see `error`
+    std::string error;
+    uint64_t covered_ns = 0;
+    uint64_t ended_ns = 0;        // CLOCK_MONOTONIC; 0: its init is there
+    uint64_t next_mounts_ns = 0;  // not before then is its mount table looked at again
+    // While its runtime hasn't made its root: when to look again, and how long to wait after that.
+    uint64_t retry_ns = 0;
+    uint64_t retry_after_ns = 0;
+    WorkloadReport report;
+  };
+  using Members = std::map<WorkloadId, Member>;
+  using Plans = std::map<WorkloadId, std::unique_ptr<Plan>>;
 
-  void Cover(std::unique_ptr<Plan> plan, Walk how);
-  void Swap(std::shared_ptr<const Ruleset> ruleset);
-  void Unmute(const std::unordered_set<FileIdentity>& known_before);
-  void ResolveAgain();
-  void SwapVolume(const std::string& directory_path, const Source& source);
-  StableNames NamesInVolumes();
-  void WriteVolumeChanges(const StableNames& before, const Source& source);
-  void SendApps();
-  CoveredFiles AllCoveredFiles();
-  CoveredFiles CoveredFilesNamed(const ChangedNames& changed);
-  std::tuple<size_t, size_t, size_t, size_t, size_t> ReportState() const;
+  void Admit(std::vector<WorkloadSpec> workloads);
+  Result<void> MakePlans(const RulesetText& text, Plans& plans);
+  void Open(Member& member);
+  void CoverAlone(Member& member);
+  void Covered(Member& member);
+  void CantRead(Member& member, const Error& error);
+  void Drop(Member& member);
+  uint64_t NextOfMembers() const;
+  void Swap(const std::shared_ptr<RulesetSwap>& swap);
+  void SwapAlone(WorkloadRules part);
+  void Breathe();
+  UniqueFd OpenFilesystem(uint64_t dev) const;
+  // The host first, then the containers by id.
+  std::vector<WorkloadCoverage*> All() const;
 
-  DecisionThread& decision_thread_;
-  const std::atomic<bool>& stopping_;
-  const bool has_rename_event_;
-  DirectoryTable table_;
-  MarkSet marks_;
-  TreeWalk walk_;
-  MovedFiles moved_;
-  FactWriter facts_;
-  JudgedIndex judged_;
-  AppFiles apps_;
-  Changes changes_;
+  SharedCoverage shared_;
+  std::unique_ptr<WorkloadCoverage> host_;
+  Members members_;
+  std::vector<WorkloadId> polled_;  // whose pidfd and mount table AddPolled added
+  CoverageReport host_report_;
+  uint64_t serial_ = 0;
+  bool members_changed_ = false;  // since the last Report
+  uint64_t next_breath_ns_ = 0;
+  bool layers_stale_ = false;  // some are layers no more
+  uint64_t next_layers_ns_ = 0;
   Earlier earlier_;
-  std::unique_ptr<Plan> plan_;
-  std::string ruleset_json_;
-  uint64_t version_ = 0;
-  std::optional<std::pair<std::string, Source>> resolution_change_;
-  bool apps_changed_ = false;
   struct Lost {
     Failure reason;
     uint64_t since_ns;
-    uint64_t count;
   };
   std::vector<Lost> lost_;
-  std::tuple<size_t, size_t, size_t, size_t, size_t> reported_{};
-  bool report_stale_ = false;  // for what the numbers don't show
-  bool walked_ = false;        // by Apply, and what it found isn't kept yet
-  std::optional<CoveredFiles> found_files_;
   // Set by the coverage thread at a swap, read by stats().
   std::atomic<std::shared_ptr<const RuleCounters>> counters_;
 };

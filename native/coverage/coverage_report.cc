@@ -34,20 +34,24 @@ CoverageReport BuildReport(const Plan& plan, DirectoryTable& table, const TreeWa
 }
 
 CoverageReport InspectCoverage(std::string_view ruleset_json) {
-  auto plan = Plan::Make(std::string(ruleset_json), true);
+  const std::unique_ptr<RootDirectory> root = RootDirectory::OfHost();
+  const auto text = RulesetText::Read(std::string(ruleset_json));
+  auto plan =
+      text.ok() ? Plan::Make(*root, **text, Ruleset::HoldsHost, true) : Result<Plan>(text.error());
   CoverageReport report;
   if (!plan.ok()) {
     report.error = plan.error().Message();
     return report;
   }
-  DirectoryTable table;
+  DirectoryTable table(*root);
   MarkSet marks(nullptr, nullptr);
   const std::atomic<bool> stopping{false};
-  TreeWalk walk(table, marks, nullptr, stopping);
-  AppFiles apps(nullptr, nullptr);
+  TreeWalk walk(kHostWorkload, table, marks, nullptr, stopping);
+  AppFiles apps(*root, marks);
+  RunningApps running;
   walk.SetPlan(&plan.value(), true);
   walk.WalkAll(nullptr);
-  apps.Adopt(plan.value(), {});
+  apps.Adopt(plan.value(), {}, running);
   report = BuildReport(plan.value(), table, walk, apps);
   report.permission_marks = marks.permission_count();
   report.notification_marks = marks.notification_count();

@@ -18,6 +18,24 @@ void TreeWalk::Send(ObjectUpdate update) {
   if (updates_ != nullptr && !quiet_) updates_->Send(std::move(update));
 }
 
+std::string TreeWalk::HandleAt(int dirfd, const std::string& name) const {
+  const UniqueFd file = table_.disk().FindAt(dirfd, name);
+  return file ? HandleKey(file.get(), "") : std::string();
+}
+
+bool TreeWalk::StillIs(const CoveredObject& object, const FileStatus& found, int dirfd,
+                       const std::string& name) const {
+  if (!object.status.SameFile(found)) return false;
+  if (found.birth_ns != 0 || object.handle_key.empty()) return true;
+  const std::string handle = HandleAt(dirfd, name);
+  return handle.empty() || handle == object.handle_key;
+}
+
+bool TreeWalk::IsFull() const {
+  constexpr size_t kShare = 4;
+  return !table_.disk().is_host() && table_.object_count() >= plan_->ruleset().max_marks() / kShare;
+}
+
 TreeWalk::Look TreeWalk::LookAt(Directory& directory, const std::string& name, bool unignore) {
   const int dirfd = table_.Open(directory);
   if (dirfd < 0) return ForgetName(directory, name);
@@ -28,7 +46,8 @@ TreeWalk::Look TreeWalk::LookAtOpen(Directory& directory, int dirfd, const std::
                                     const std::string& name, bool unignore) {
   Plan::Match match = plan_->MatchFile(path);
   if (match.rules == nullptr) return ForgetName(directory, name);
-  const auto status = StatusAt(dirfd, name.c_str());
+  const auto status = table_.disk().StatusAt(dirfd, name);
+  if (!status && errno == EXDEV) ComplainOfMount(path);
   if (!status || status->IsDirectory()) return ForgetName(directory, name);
 
   Look look;
@@ -36,13 +55,18 @@ TreeWalk::Look TreeWalk::LookAtOpen(Directory& directory, int dirfd, const std::
   look.rules = match.rules;
   look.after = status;
   const auto known = directory.files.find(name);
+  if (known == directory.files.end() && IsFull() && !plan_->IsLiteral(path)) {
+    Complain(Failure::kMarkLimit, path, "limits.marks");
+    return {};
+  }
   const CoveredObject* before =
       known == directory.files.end() ? nullptr : table_.FindObject(known->second.identity);
   look.result = Look::Result::kAppeared;
   if (before != nullptr) {
     look.before = before->status;
     look.old_identity = known->second.identity;
-    look.result = before->status.SameFile(*status) ? Look::Result::kSame : Look::Result::kReplaced;
+    look.result =
+        StillIs(*before, *status, dirfd, name) ? Look::Result::kSame : Look::Result::kReplaced;
   }
   const bool told = look.result == Look::Result::kSame && known->second.rules == match.rules &&
                     known->second.covered_path == match.covered_path;
@@ -51,7 +75,7 @@ TreeWalk::Look TreeWalk::LookAtOpen(Directory& directory, int dirfd, const std::
     look.last_name = ForgetName(directory, name).last_name;
 
   CoveredObject* stale = table_.FindObject(status->identity);
-  if (stale != nullptr && !stale->status.SameFile(*status))
+  if (stale != nullptr && !StillIs(*stale, *status, dirfd, name))
     DropObject(*stale);  // the inode number was used again
   CoveredObject& object = table_.AddName(
       directory, name, {status->identity, match.rules, match.covered_path, generation_}, *status);
@@ -63,12 +87,14 @@ TreeWalk::Look TreeWalk::LookAtOpen(Directory& directory, int dirfd, const std::
   if (object.moved && object_returned) object_returned(status->identity);
   if (!status->IsRegular()) return look;
   if (look.result == Look::Result::kSame && old_path != match.covered_path) {
-    Send(RemoveName{status->identity, old_path});
+    Send(RemoveName{workload_, status->identity, old_path});
   }
   if (!told) {
-    Send(AddName{status->identity, status->birth_ns, {match.covered_path, match.rules, false}});
-    if (unignore && updates_ != nullptr && !quiet_) {
-      UniqueFd file(openat(dirfd, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    Send(AddName{
+        workload_, status->identity, status->birth_ns, {match.covered_path, match.rules, false}});
+    // An opener for whom other rules speak may have had it muted.
+    if ((unignore || marks_.is_shared()) && updates_ != nullptr && !quiet_) {
+      UniqueFd file = table_.disk().FindAt(dirfd, name);
       if (file) Send(Unignore{std::move(file)});
     }
   }
@@ -84,8 +110,10 @@ TreeWalk::FileMasks TreeWalk::WantedFileMasks(const CoveredObject& object) const
   const bool placed = object.permission_mask != 0 || object.notification_mask != 0;
   FileMasks masks;
   masks.needed = object.moved || object.status.nlink > 1;
+  bool in_layer = false;
   MatchSet rules;
   for (const CoveredObject::Name& at : object.names) {
+    in_layer = in_layer || at.directory->in_layer;
     const auto known = at.directory->files.find(at.name);
     if (known == at.directory->files.end()) continue;
     rules.insert(rules.end(), known->second.rules->begin(), known->second.rules->end());
@@ -95,22 +123,33 @@ TreeWalk::FileMasks TreeWalk::WantedFileMasks(const CoveredObject& object) const
       (table_.eager_count() >= kMaxEagerFiles || !marks_.HasRoomForFiles()))
     return masks;
   MakeSet(rules);
-  masks.permission = plan_->PermissionMask(rules);
+  masks.permission = in_layer ? 0 : plan_->PermissionMask(rules);
   // The number of links is told only to a mark on the file itself.
   masks.notification = plan_->ContentEvents(rules) | FAN_ATTRIB;
+  // Where it can't be found again by its handle, its mark goes on as it is when it is moved out.
+  const WorkloadRoot& root = table_.disk().where();
+  if (masks.permission != 0 && root.own_filesystem && object.status.identity.dev == root.dev)
+    masks.notification |= FAN_MOVE_SELF | FAN_DELETE_SELF;
   return masks;
 }
 
 void TreeWalk::MarkObject(CoveredObject& object, int dirfd, const char* name) {
   if (!object.status.IsRegular()) return;
   const FileMasks placed = PlacedFileMasks(object);
-  const FileMasks wanted = WantedFileMasks(object);
+  FileMasks wanted = WantedFileMasks(object);
   if (wanted == placed) return;
-  const UniqueFd file(openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd file = table_.disk().FindAt(dirfd, name);
   const auto status = file ? FileStatusOf(file.get()) : std::nullopt;
   if (!status || !(status->identity == object.status.identity))
     return;  // replaced meanwhile: an event will tell
-  if (auto failed = marks_.SetFile(object, file.get(), wanted.permission, wanted.notification)) {
+  // A file that is mounted by itself may come from an overlay that its directory isn't on.
+  const FileIdentity& at =
+      object.names.empty() ? status->identity : object.names.front().directory->identity;
+  if (wanted.permission != 0 && at.dev != status->identity.dev &&
+      !MayGuard(file.get(), status->identity))
+    wanted.permission = 0;
+  if (auto failed =
+          marks_.SetFile(object, file.get(), wanted.permission, wanted.notification, For())) {
     Complain(failed->reason, name, failed->detail);
     return;
   }
@@ -138,10 +177,14 @@ TreeWalk::Look TreeWalk::ForgetName(Directory& directory, const std::string& nam
   CoveredObject* object = table_.FindObject(last.identity);
   if (object != nullptr) look.before = object->status;
   look.last_name = table_.RemoveName(directory, name);
-  Send(RemoveName{last.identity, last.covered_path});
+  Send(RemoveName{workload_, last.identity, last.covered_path});
   if (look.last_name && object != nullptr &&
-      !(keep_object && keep_object(*object, last, directory)))
+      !(keep_object && keep_object(*object, last, directory))) {
+    const FileMasks masks = PlacedFileMasks(*object);
+    if (forgets_unseen_ && !(masks == FileMasks{}))
+      uncovered_.push_back({table_.PathOf(directory, name), last.identity, masks});
     DropObject(*object);
+  }
   return look;
 }
 
@@ -152,7 +195,7 @@ void TreeWalk::DropObject(CoveredObject& object) {
     table_.RemoveName(*at.directory, at.name);
   }
   marks_.ForgetFile(object, -1);
-  Send(RemoveIdentity{identity});
+  Send(RemoveIdentity{workload_, identity});
   table_.RemoveObject(identity);
 }
 

@@ -1,9 +1,9 @@
-// The part of CoverageCore that says which files are covered and how they looked when the last
+// The part of WorkloadCoverage that says which files are covered and how they looked when the last
 // change of each was told.
 #include <unordered_map>
 #include <utility>
 
-#include "native/coverage/coverage_core.h"
+#include "native/coverage/workload_coverage.h"
 
 namespace fileward {
 namespace {
@@ -47,12 +47,13 @@ class Collector {
 
 }  // namespace
 
-void CoverageCore::KeepFoundFiles() {
-  if (!std::exchange(walked_, false) || stopping_.load(std::memory_order_acquire)) return;
+void WorkloadCoverage::KeepFoundFiles() {
+  if (!std::exchange(keeps_found_, false) || shared_.stopping.load(std::memory_order_acquire))
+    return;
   found_files_ = AllCoveredFiles();
 }
 
-CoveredFiles CoverageCore::TakeCoveredFiles() {
+CoveredFiles WorkloadCoverage::TakeCoveredFiles() {
   if (found_files_) {
     CoveredFiles files = std::move(*found_files_);
     found_files_.reset();
@@ -63,17 +64,17 @@ CoveredFiles CoverageCore::TakeCoveredFiles() {
   return changed.all ? AllCoveredFiles() : CoveredFilesNamed(changed);
 }
 
-CoveredFiles CoverageCore::AllCoveredFiles() {
+CoveredFiles WorkloadCoverage::AllCoveredFiles() {
   (void)table_.TakeChanged();
-  CoveredFiles files(version_, true);
+  CoveredFiles files(shared_.version, true);
   Collector(*plan_, facts_, files).AddBelow(table_.root(), "/", [&](const FileIdentity& identity) {
     return table_.FindObject(identity);
   });
   return files;
 }
 
-CoveredFiles CoverageCore::CoveredFilesNamed(const ChangedNames& changed) {
-  CoveredFiles files(version_, false);
+CoveredFiles WorkloadCoverage::CoveredFilesNamed(const ChangedNames& changed) {
+  CoveredFiles files(shared_.version, false);
   Collector collector(*plan_, facts_, files);
   std::unordered_set<std::string> gone = changed.covered_paths;
   // All names by which something is covered, so that the same one of them is kept as among all

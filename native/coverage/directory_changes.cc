@@ -33,7 +33,7 @@ void Changes::DirectoryCreated(Directory& parent, const std::string& name, const
     filler.actor = nullptr;
     filler.found_on_rescan = true;
   }
-  filler.silent = source.silent || plan_->IsVolumeInternal(table_.PathOf(*made));
+  filler.silent = IsSilent(source, made->identity.dev, table_.PathOf(*made));
   WriteFindings(findings, filler);
 }
 
@@ -51,7 +51,9 @@ void Changes::DirectoryDeleted(Directory& parent, const std::string& name,
   fact.names = contents.rules;
   fact.path = path;
   fact.count = contents.files;
-  facts_.Write(fact, source);
+  Source actor = source;
+  actor.silent = IsSilent(source, parent.identity.dev, {});
+  facts_.Write(fact, actor);
 }
 
 Changes::Contents Changes::ContentsOf(Directory* directory) {
@@ -80,15 +82,17 @@ void Changes::DirectoryRenamed(Directory* from, const std::string& old_name, Dir
   fact.change = Change::kDirectoryMoved;
   fact.flags = EventFlag::kDirectory;
   fact.names = before.rules;
+  const uint64_t dev = from != nullptr ? from->identity.dev : to != nullptr ? to->identity.dev : 0;
   SetKeepsMoved(!before.rules.empty() && !facts_.Judge(before.rules, source).listed &&
-                !source.silent);
+                !IsSilent(source, dev, {}));
+  renames_directory_ = true;
   // Taking it in at its new place moves it in the table, marks and all, and matches every file
   // again.
   Directory* taken = to == nullptr ? nullptr : walk_.TakeDirectory(*to, new_name, nullptr);
   child = from == nullptr ? nullptr : table_.Child(*from, old_name);
   if (child != nullptr && child != taken) {
     const int fd = table_.Open(*from);
-    const auto status = fd < 0 ? std::nullopt : StatusAt(fd, old_name.c_str());
+    const auto status = fd < 0 ? std::nullopt : table_.disk().StatusAt(fd, old_name);
     if (!status || !(status->identity == child->identity)) walk_.ForgetDirectory(*child, nullptr);
   }
   SetKeepsMoved(true);
@@ -103,8 +107,7 @@ void Changes::DirectoryRenamed(Directory* from, const std::string& old_name, Dir
   fact.path = before.files > 0 ? old_path : new_path;
   fact.new_path = before.files > 0 ? new_path : old_path;
   Source actor = source;
-  actor.silent = source.silent || (!new_path.empty() && plan_->IsVolumeInternal(new_path)) ||
-                 (!old_path.empty() && plan_->IsVolumeInternal(old_path));
+  actor.silent = IsSilent(source, dev, old_path) || IsSilent(source, dev, new_path);
   facts_.Write(fact, actor);
 }
 

@@ -1,7 +1,5 @@
 #include "native/coverage/directory_table.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -19,21 +17,8 @@ bool HoldsFiles(const Directory& directory) {
 
 }  // namespace
 
-UniqueFd OpenDirectoryPath(const std::string& path) {
-  constexpr size_t kMaxAtOnce = 4000;  // below PATH_MAX (4096, terminator included)
-  if (path.size() < kMaxAtOnce) return OpenDirectoryAt(AT_FDCWD, path.c_str());
-  UniqueFd fd = OpenDirectoryAt(AT_FDCWD, "/");
-  size_t start = 1;
-  while (fd && start < path.size()) {
-    size_t end = path.size();
-    if (end - start >= kMaxAtOnce) end = path.rfind('/', start + kMaxAtOnce - 1);
-    fd = OpenDirectoryAt(fd.get(), path.substr(start, end - start).c_str());
-    start = end + 1;
-  }
-  return fd;
-}
-
-DirectoryTable::DirectoryTable() : root_(std::make_unique<Directory>()) {}
+DirectoryTable::DirectoryTable(const RootDirectory& disk)
+    : disk_(disk), root_(std::make_unique<Directory>()) {}
 
 Directory* DirectoryTable::FindByKey(std::string_view key) {
   const auto found = by_key_.find(key);
@@ -142,7 +127,7 @@ void DirectoryTable::ForEachBelow(Directory& directory,
 int DirectoryTable::Open(const Directory& directory) {
   if (open_directory_ == &directory) return open_fd_.get();
   Close();
-  UniqueFd fd = OpenDirectoryPath(PathOf(directory));
+  UniqueFd fd = disk_.OpenDirectory(PathOf(directory));
   if (!fd) return -1;
   const auto status = FileStatusOf(fd.get());
   if (!status || !(status->identity == directory.identity)) return -1;

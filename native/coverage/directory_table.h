@@ -21,6 +21,7 @@
 #include "native/base/file_identity.h"
 #include "native/base/unique_fd.h"
 #include "native/coverage/file_status.h"
+#include "native/coverage/workload_root.h"
 #include "native/decision/ruleset.h"
 
 namespace fileward {
@@ -44,10 +45,12 @@ struct Directory {
   // As placed; more than is wanted while a new ruleset is being covered and the old one decides.
   uint64_t permission_mask = 0;
   uint64_t notification_mask = 0;
+  uint64_t mount_mask = 0;  // of those in permission_mask, placed on its mount as well
   uint64_t wanted_permission_mask = 0;
   uint64_t wanted_notification_mask = 0;
   uint32_t generation = 0;  // of the last walk that saw it
   bool walked = false;      // its entries are known; false: it is only on the way to a tree
+  bool in_layer = false;    // at or below a layer of an overlay that carries marks itself
 };
 
 struct CoveredObject {
@@ -76,7 +79,10 @@ struct ChangedNames {
 
 class DirectoryTable {
  public:
-  DirectoryTable();
+  // `disk` is where all of it is; it must outlive the table.
+  explicit DirectoryTable(const RootDirectory& disk);
+
+  const RootDirectory& disk() const { return disk_; }
 
   Directory& root() { return *root_; }
   Directory* FindByKey(std::string_view key);
@@ -129,6 +135,7 @@ class DirectoryTable {
   void NoteChanged(const Directory& directory, std::string_view name, const KnownName& known);
   void DropSubtree(Directory& directory, const std::function<void(Directory&)>& forget);
 
+  const RootDirectory& disk_;
   std::unique_ptr<Directory> root_;
   std::unordered_map<std::string_view, Directory*> by_key_;  // keys live in the directories
   std::unordered_map<FileIdentity, std::unique_ptr<CoveredObject>> objects_;
@@ -138,10 +145,6 @@ class DirectoryTable {
   UniqueFd open_fd_;
   const Directory* open_directory_ = nullptr;
 };
-
-// Opens an absolute path of any length, directory by directory where it is longer than the kernel
-// takes at once.
-UniqueFd OpenDirectoryPath(const std::string& path);
 
 }  // namespace fileward
 

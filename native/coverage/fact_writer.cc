@@ -5,7 +5,8 @@
 #include <utility>
 
 #include "native/base/clock.h"
-#include "native/coverage/actor_subject.h"
+#include "native/base/volume_name.h"
+#include "native/decision/rules_apply.h"
 
 namespace fileward {
 namespace {
@@ -61,21 +62,30 @@ std::vector<CoveredName> Views(const std::vector<CoveredBy>& names) {
 
 }  // namespace
 
-void FactWriter::SetRuleset(std::shared_ptr<const Ruleset> ruleset, uint64_t version) {
-  // The same version again (a link on a pattern's way changed): its counts go on.
-  if (counters_ == nullptr || version != version_ ||
-      counters_->rule_count() != ruleset->rules().size()) {
-    counters_ = std::make_shared<RuleCounters>(version, ruleset->rules().size());
-  }
+void FactWriter::SetRuleset(std::shared_ptr<const Ruleset> ruleset, uint64_t version,
+                            std::shared_ptr<RuleCounters> counters) {
   ruleset_ = std::move(ruleset);
   version_ = version;
+  counters_ = std::move(counters);
+}
+
+bool FactWriter::RulesSpeak(const Source& source, uint64_t directory_dev) const {
+  const WorkloadId actor =
+      source.actor == nullptr ? kUnknownWorkload : source.actor->process.workload;
+  return RulesApply(*processes_.workloads(), workload_, actor,
+                    root_.own_filesystem && directory_dev == root_.dev);
+}
+
+ActorSubject FactWriter::SubjectOf(const Source& source, const FileIdentity& proven_exe) const {
+  const ActorSubject::Context context = {workload_,   *ruleset_,    *apps_,
+                                         *host_apps_, users_.get(), processes_};
+  return ActorSubject(context, source.actor.get(), source.read_ns, proven_exe);
 }
 
 Decision FactWriter::Settle(const Question& question, const Source& source,
                             const FileIdentity& proven_exe) {
   for (int look = 1;; ++look) {
-    ActorSubject subject(*ruleset_, *apps_, processes_, source.actor.get(), source.read_ns,
-                         proven_exe);
+    ActorSubject subject = SubjectOf(source, proven_exe);
     const Decision decision = Evaluate(*ruleset_, question, subject);
     if (!decision.look_again || look == kSettleLooks) return decision;
     nanosleep(&kSettleNap, nullptr);
@@ -89,7 +99,7 @@ Decision FactWriter::Judge(const std::vector<CoveredBy>& names, const Source& so
 
 uint8_t FactWriter::PackageManagerOf(const Source& source) {
   for (int look = 1;; ++look) {
-    ActorSubject subject(*ruleset_, *apps_, processes_, source.actor.get(), source.read_ns);
+    ActorSubject subject = SubjectOf(source);
     if (subject.IsPackageManager() != Subject::Answer::kUnsettled || look == kSettleLooks) {
       return subject.PackageManager();
     }
@@ -102,8 +112,8 @@ Decision FactWriter::Write(const Fact& fact, const Source& source) {
   const Gate gate = fact.judged ? Gate::kJudgedChange : Gate::kUngated;
   Decision decision = Settle({views, Operations{Operation::kWrite}, gate, false}, source,
                              fact.judged ? fact.judged->exe : FileIdentity{});
-  if (fact.judged && fact.judged->rule_index == decision.rule_index &&
-      fact.judged->ruleset_version == version_) {
+  if (fact.judged && fact.judged->workload == workload_ &&
+      fact.judged->rule_index == decision.rule_index && fact.judged->ruleset_version == version_) {
     // What was proven while the opener was parked holds, whatever can still be known of the
     // process.
     decision.listed = fact.judged->listed;
@@ -113,9 +123,7 @@ Decision FactWriter::Write(const Fact& fact, const Source& source) {
   }
   if (source.silent || decision.outcome == Outcome::kNotCovered) return decision;
 
-  EventHeader& header = writer_.Begin(EventKind::kChange);
-  header.time_ns = source.time_ns;
-  header.ruleset_version = version_;
+  EventHeader& header = Begin(EventKind::kChange, source);
   header.operation = Operation::kWrite;
   header.change = fact.change;
   header.outcome = decision.outcome;
@@ -137,13 +145,14 @@ Decision FactWriter::Write(const Fact& fact, const Source& source) {
   }
   if (fact.after) DescribeFile(header, *fact.after);
   const std::string& covered = fact.names[decision.name_index].path;
-  writer_.Set(EventString::kPath, fact.path.empty() ? covered : fact.path);
-  if (!fact.path.empty() && fact.path != covered && IsAboutContent(fact.change)) {
+  const bool is_covered = fact.path.empty() || StableNameOf(fact.path) == covered;
+  writer_.Set(EventString::kPath, is_covered ? covered : fact.path);
+  if (!is_covered && fact.path != covered && IsAboutContent(fact.change)) {
     writer_.Set(EventString::kProtectedPath, covered);
   }
   writer_.Set(EventString::kNewPath, fact.new_path);
   Describe(header, source);
-  ring_.TryPush(writer_.Finish());
+  sink_.Put(writer_.Finish());
   return decision;
 }
 
@@ -160,9 +169,7 @@ void FactWriter::WriteAccess(Operation operation, const std::vector<CoveredBy>& 
     counters_->CountQuiet(decision.rule_index, operation);
     return;
   }
-  EventHeader& header = writer_.Begin(EventKind::kAccess);
-  header.time_ns = source.time_ns;
-  header.ruleset_version = version_;
+  EventHeader& header = Begin(EventKind::kAccess, source);
   header.operation = operation;
   header.outcome = decision.outcome;
   header.mode = decision.mode;
@@ -173,15 +180,17 @@ void FactWriter::WriteAccess(Operation operation, const std::vector<CoveredBy>& 
   header.rule_index = decision.rule_index;
   DescribeFile(header, status);
   const std::string& covered = names[decision.name_index].path;
-  writer_.Set(EventString::kPath, path.empty() ? covered : path);
-  if (!path.empty() && path != covered) writer_.Set(EventString::kProtectedPath, covered);
+  const bool is_covered = path.empty() || path == covered || StableNameOf(path) == covered;
+  writer_.Set(EventString::kPath, is_covered ? covered : path);
+  if (!is_covered) writer_.Set(EventString::kProtectedPath, covered);
   Describe(header, source);
-  ring_.TryPush(writer_.Finish());
+  sink_.Put(writer_.Finish());
 }
 
 void FactWriter::WriteLost(Failure reason, uint64_t from_ns, uint64_t to_ns, uint64_t count,
                            const std::string& tree) {
   EventHeader& header = writer_.Begin(EventKind::kLost);
+  header.workload = workload_;
   header.time_ns = from_ns;
   header.verdict_duration_ns = to_ns - from_ns;  // of a gap: how long it was
   header.ruleset_version = version_;
@@ -189,34 +198,40 @@ void FactWriter::WriteLost(Failure reason, uint64_t from_ns, uint64_t to_ns, uin
   header.count = count;
   writer_.Set(EventString::kPath, tree);
   writer_.Set(EventString::kText, FailureName(reason));
-  ring_.TryPush(writer_.Finish());
+  sink_.Put(writer_.Finish());
 }
 
 void FactWriter::WriteAppReplaced(const std::string& path, const FileStatus& status, bool followed,
                                   const Source& source) {
-  EventHeader& header = writer_.Begin(EventKind::kAppReplaced);
-  header.time_ns = source.time_ns;
-  header.ruleset_version = version_;
+  EventHeader& header = Begin(EventKind::kAppReplaced, source);
   header.flags = followed ? EventFlag::kListed : uint16_t{0};
   header.reason = followed ? Reason::kNone : Reason::kIdentityMismatch;
   DescribeFile(header, status);
   writer_.Set(EventString::kPath, path);
   Describe(header, source);
-  ring_.TryPush(writer_.Finish());
+  sink_.Put(writer_.Finish());
+}
+
+EventHeader& FactWriter::Begin(EventKind kind, const Source& source) {
+  EventHeader& header = writer_.Begin(kind);
+  header.time_ns = source.time_ns;
+  header.ruleset_version = version_;
+  header.workload = workload_;
+  return header;
 }
 
 void FactWriter::Describe(EventHeader& header, const Source& source) {
   header.actor_state = StateOf(source);
   if (source.actor == nullptr) return;
   const ProcessSnapshot& process = source.actor->process;
+  header.actor_workload = process.workload;
   header.pid = process.pid;
   header.tid = process.tid;
   header.ppid = process.ppid;
   header.euid = process.euid;
   header.ruid = process.ruid;
   header.process_start_ns = process.start_realtime_ns;
-  ActorSubject subject(*ruleset_, *apps_, processes_, source.actor.get(), source.read_ns);
-  header.package_manager = subject.PackageManager();
+  header.package_manager = SubjectOf(source).PackageManager();
   writer_.Set(EventString::kExe, process.exe_path);
   writer_.Set(EventString::kCgroup, process.cgroup);
   writer_.SetAncestors(process.ancestors);

@@ -1,5 +1,5 @@
-// Turns what was seen into records in ring 1: who did it, what the rules say of it, how the file
-// was before and after. Owned by the coverage thread, the ring's only producer.
+// Turns what was seen into records: who did it, what the rules of one workload say of it, how the
+// file was before and after. Owned by the coverage thread.
 #ifndef FILEWARD_COVERAGE_FACT_WRITER_H_
 #define FILEWARD_COVERAGE_FACT_WRITER_H_
 
@@ -10,14 +10,15 @@
 #include <vector>
 
 #include "native/base/failure.h"
+#include "native/coverage/actor_subject.h"
 #include "native/coverage/directory_table.h"
+#include "native/coverage/fact_sink.h"
 #include "native/coverage/file_status.h"
 #include "native/decision/app_identities.h"
 #include "native/decision/evaluate.h"
 #include "native/decision/object_table.h"
 #include "native/decision/verdict_stats.h"
 #include "native/event/event_record.h"
-#include "native/event/event_ring.h"
 #include "native/process/actor.h"
 #include "native/process/process_table.h"
 
@@ -28,8 +29,10 @@ struct Source {
   std::shared_ptr<const Actor> actor;  // null: not known
   uint64_t time_ns = 0;                // CLOCK_REALTIME
   uint64_t read_ns = 0;                // CLOCK_MONOTONIC
-  bool silent = false;                 // the agent itself, or a volume's writer at work: no fact
+  // The agent itself, a volume's writer at work, or nobody of whom the rules speak: no fact.
+  bool silent = false;
   bool found_on_rescan = false;
+  bool doubtful = false;  // see Changes::Handle
 };
 
 struct CoveredBy {
@@ -51,14 +54,24 @@ struct Fact {
 
 class FactWriter {
  public:
-  FactWriter(EventRing& ring, const ProcessTable& processes) : ring_(ring), processes_(processes) {}
+  // `root`: where the workload's files are. `host_apps`: the host's, as they are at any time.
+  FactWriter(WorkloadId workload, const WorkloadRoot& root, FactSink& sink,
+             const ProcessTable& processes, const std::shared_ptr<const AppIdentities>& host_apps)
+      : workload_(workload),
+        root_(root),
+        sink_(sink),
+        processes_(processes),
+        host_apps_(host_apps) {}
 
-  void SetRuleset(std::shared_ptr<const Ruleset> ruleset, uint64_t version);
+  // `counters`: made for all rules of that version.
+  void SetRuleset(std::shared_ptr<const Ruleset> ruleset, uint64_t version,
+                  std::shared_ptr<RuleCounters> counters);
   void SetApps(std::shared_ptr<const AppIdentities> apps) { apps_ = std::move(apps); }
+  void SetUsers(std::shared_ptr<const WorkloadUsers> users) { users_ = std::move(users); }
   const Ruleset& ruleset() const { return *ruleset_; }
-  const AppIdentities& apps() const { return *apps_; }
-  const ProcessTable& processes() const { return processes_; }
-  std::shared_ptr<const RuleCounters> counters() const { return counters_; }
+
+  // Do this workload's rules speak of what that actor does in a directory on this device?
+  bool RulesSpeak(const Source& source, uint64_t directory_dev) const;
 
   // What the rules say of a change by this actor through no gate.
   Decision Judge(const std::vector<CoveredBy>& names, const Source& source);
@@ -77,15 +90,21 @@ class FactWriter {
                         const Source& source);
 
  private:
+  ActorSubject SubjectOf(const Source& source, const FileIdentity& proven_exe = {}) const;
   Decision Settle(const Question& question, const Source& source, const FileIdentity& proven_exe);
+  EventHeader& Begin(EventKind kind, const Source& source);
   void Describe(EventHeader& header, const Source& source);
   static void DescribeFile(EventHeader& header, const FileStatus& status);
 
-  EventRing& ring_;
+  const WorkloadId workload_;
+  const WorkloadRoot& root_;
+  FactSink& sink_;
   const ProcessTable& processes_;
+  const std::shared_ptr<const AppIdentities>& host_apps_;
   std::shared_ptr<const Ruleset> ruleset_;
   uint64_t version_ = 0;
   std::shared_ptr<const AppIdentities> apps_ = std::make_shared<const AppIdentities>();
+  std::shared_ptr<const WorkloadUsers> users_;  // null: the host's
   std::shared_ptr<RuleCounters> counters_;
   RecordWriter writer_;
 };

@@ -39,8 +39,7 @@ UniqueFd OpenByHandleKey(int mount_fd, std::string_view handle_key) {
 std::string PathOfFd(int fd) {
   const auto status = FileStatusOf(fd);
   if (!status || status->nlink == 0) return {};
-  const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  const auto path = LinkTargetAt(AT_FDCWD, link.c_str());
+  const auto path = LinkTargetAt(AT_FDCWD, SelfPath(fd).c_str());
   return path && path->starts_with('/') ? *path : std::string();
 }
 

@@ -30,7 +30,10 @@ std::optional<FileStatus> Status(int dirfd, const char* name, int flags) {
   FileStatus status;
   status.identity.dev = makedev(found.stx_dev_major, found.stx_dev_minor);
   status.identity.ino = found.stx_ino;
-  status.birth_ns = (found.stx_mask & STATX_BTIME) != 0 ? Nanoseconds(found.stx_btime) : 0;
+  // No overlay has a device with a major number, so most files cost no second call.
+  const bool on_overlay = found.stx_dev_major == 0 && IsOnOverlay(dirfd);
+  const bool has_birth = (found.stx_mask & STATX_BTIME) != 0 && !on_overlay;
+  status.birth_ns = has_birth ? Nanoseconds(found.stx_btime) : 0;
   status.size = found.stx_size;
   status.mtime_ns = Nanoseconds(found.stx_mtime);
   status.ctime_ns = Nanoseconds(found.stx_ctime);
@@ -55,9 +58,9 @@ std::optional<FileStatus> StatusAt(int dirfd, const char* name) {
   return Status(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
 }
 
-std::optional<FileStatus> StatusFollowing(const char* path) { return Status(AT_FDCWD, path, 0); }
-
 std::optional<FileStatus> FileStatusOf(int fd) { return Status(fd, "", AT_EMPTY_PATH); }
+
+std::string SelfPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 UniqueFd OpenDirectoryAt(int dirfd, const char* name) {
   constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
@@ -94,6 +97,12 @@ bool ForEachEntry(int directory_fd,
       offset += record_length;
     }
   }
+}
+
+bool IsOnOverlay(int fd) {
+  struct statfs filesystem;
+  return fstatfs(fd, &filesystem) == 0 &&
+         static_cast<unsigned long>(filesystem.f_type) == OVERLAYFS_SUPER_MAGIC;
 }
 
 bool IsPseudoFilesystem(int directory_fd) {

@@ -17,7 +17,7 @@ namespace fileward {
 
 struct FileStatus {
   FileIdentity identity;
-  uint64_t birth_ns = 0;  // 0: the filesystem keeps none
+  uint64_t birth_ns = 0;  // 0: the filesystem keeps none, or it changes (overlay, at a copy-up)
   uint64_t size = 0;
   uint64_t mtime_ns = 0;
   uint64_t ctime_ns = 0;
@@ -30,7 +30,8 @@ struct FileStatus {
   bool IsDirectory() const { return S_ISDIR(mode); }
   bool IsSymlink() const { return S_ISLNK(mode); }
   bool SameFile(const FileStatus& other) const {
-    return identity == other.identity && birth_ns == other.birth_ns;
+    return identity == other.identity &&
+           (birth_ns == other.birth_ns || birth_ns == 0 || other.birth_ns == 0);
   }
   bool SameAttributes(const FileStatus& other) const {
     return mode == other.mode && uid == other.uid && gid == other.gid;
@@ -48,9 +49,10 @@ struct FileStatus {
 // Looks at `name` in `dirfd` without following a link at its end; nullopt with errno set when it
 // can't be looked at.
 std::optional<FileStatus> StatusAt(int dirfd, const char* name);
-// Follows links: what the kernel would open.
-std::optional<FileStatus> StatusFollowing(const char* path);
 std::optional<FileStatus> FileStatusOf(int fd);
+
+// "/proc/self/fd/N": the very file behind a descriptor, O_PATH or not.
+std::string SelfPath(int fd);
 
 // Opens a directory for reading, never through a link, without touching its access time where that
 // is allowed.
@@ -67,6 +69,8 @@ bool ForEachEntry(int directory_fd,
 // proc, sysfs and their like: nothing in them is a file that a rule could protect, and walking them
 // has no end.
 bool IsPseudoFilesystem(int directory_fd);
+
+bool IsOnOverlay(int fd);
 
 // "/a" + "b" -> "/a/b"; "/" + "b" -> "/b".
 std::string JoinPath(std::string_view directory, std::string_view name);

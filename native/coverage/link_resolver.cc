@@ -7,11 +7,14 @@
 
 #include "native/base/unique_fd.h"
 #include "native/coverage/file_status.h"
+#include "native/coverage/workload_root.h"
 
 namespace fileward {
 namespace {
 
 constexpr int kMaxLinks = 40;  // MAXSYMLINKS of the kernel
+// What 40 links could ask for has no use but to keep us busy.
+constexpr int kMaxSteps = 4096;
 
 std::deque<std::string> Segments(std::string_view path) {
   std::deque<std::string> segments;
@@ -36,25 +39,27 @@ void AddOnce(std::vector<std::string>& list, const std::string& item) {
 
 }  // namespace
 
-ResolvedPath ResolveLinks(std::string_view path) {
+ResolvedPath ResolveLinks(const RootDirectory& root, std::string_view path) {
   ResolvedPath result;
   std::deque<std::string> pending = Segments(path);
   std::string at = "/";
-  UniqueFd fd = OpenDirectoryAt(AT_FDCWD, "/");
+  UniqueFd fd = root.OpenDirectory("/");
   int links = 0;
-  while (!pending.empty()) {
+  for (int steps = 0; !pending.empty(); ++steps) {
     const std::string segment = pending.front();
     if (!fd) break;  // a file stands where a directory should: the rest is absent
+    result.looped = steps == kMaxSteps;
+    if (result.looped) break;
     pending.pop_front();
     if (segment == "..") {
       at = ParentOf(at);
-      fd = OpenDirectoryAt(AT_FDCWD, at.c_str());
+      fd = root.OpenDirectory(at);
       continue;
     }
     const std::string entry = JoinPath(at, segment);
     AddOnce(result.directories, at);
     AddOnce(result.entries, entry);
-    const auto status = StatusAt(fd.get(), segment.c_str());
+    const auto status = root.StatusAt(fd.get(), segment);
     if (!status) {
       pending.push_front(segment);
       break;
@@ -70,13 +75,13 @@ ResolvedPath ResolveLinks(std::string_view path) {
       std::deque<std::string> next = Segments(target.value_or(""));
       if (target && target->starts_with('/')) {
         at.assign(1, '/');  // GCC 12 warns of = "/" by mistake (PR 105651)
-        fd = OpenDirectoryAt(AT_FDCWD, "/");
+        fd = root.OpenDirectory("/");
       }
       pending.insert(pending.begin(), next.begin(), next.end());
       continue;
     }
     at = entry;
-    fd = status->IsDirectory() ? OpenDirectoryAt(fd.get(), segment.c_str()) : UniqueFd();
+    fd = status->IsDirectory() ? root.OpenDirectoryAt(fd.get(), segment) : UniqueFd();
   }
   result.exists = pending.empty();
   for (const std::string& segment : pending) at = JoinPath(at, segment);

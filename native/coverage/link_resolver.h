@@ -1,5 +1,5 @@
-// Resolves a path as written through the links on its way, and says where a change would make it
-// resolve elsewhere.
+// Resolves a path as written through the links on its way, inside one root and never out of it, and
+// says where a change would make it resolve elsewhere.
 #ifndef FILEWARD_COVERAGE_LINK_RESOLVER_H_
 #define FILEWARD_COVERAGE_LINK_RESOLVER_H_
 
@@ -9,11 +9,13 @@
 
 namespace fileward {
 
+class RootDirectory;
+
 struct ResolvedPath {
   // Without links as far as the path exists; what is absent follows as written.
   std::string real;
   bool exists = false;
-  bool looped = false;  // more links than the kernel follows (40)
+  bool looped = false;  // more links than the kernel follows (40), or longer ones
   // Real paths of the directories looked into, each once: they need name events.
   std::vector<std::string> directories;
   // Real paths of the entries that decided: a change to one of them calls for a new look.
@@ -22,7 +24,7 @@ struct ResolvedPath {
 };
 
 // `path` is absolute. Empty segments and "." vanish; ".." is taken as the kernel takes it.
-ResolvedPath ResolveLinks(std::string_view path);
+ResolvedPath ResolveLinks(const RootDirectory& root, std::string_view path);
 
 }  // namespace fileward
 

@@ -1,5 +1,8 @@
 #include "native/coverage/mark_set.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <cerrno>
 
 #include "native/kernel/fanotify_group.h"
@@ -7,19 +10,30 @@
 namespace fileward {
 namespace {
 
-// One of the two groups and the words for it, so that both are marked by the same code.
+constexpr uint64_t kScriptMask = FAN_OPEN_EXEC_PERM;
+constexpr uint64_t kHashedMask = FAN_MODIFY | FAN_CLOSE_WRITE;
+constexpr uint64_t kDirectoryFlags = FAN_EVENT_ON_CHILD | FAN_ONDIR;
+
+// One of the two groups with what is remembered of a mark in it, so that both are marked by the
+// same code.
 template <typename Group>
 struct Target {
   Group* group;
   std::atomic<uint64_t>& count;
+  uint64_t elsewhere;  // bits that other tables have on the inode
+  uint64_t kept = 0;   // and bits that stay for another reason
 };
+
+bool IsMountRoot(int fd) {
+  struct statx status {};
+  return ::statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &status) == 0 &&
+         (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
 
 void Add(std::atomic<uint64_t>& count, int64_t by) {
   count.store(count.load(std::memory_order_relaxed) + static_cast<uint64_t>(by),
               std::memory_order_relaxed);
 }
-
-std::string SelfPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 MarkFailure Failed(const Error& error) {
   // ENOSPC: fs.fanotify.max_user_marks, where FAN_UNLIMITED_MARKS was refused.
@@ -41,7 +55,7 @@ std::optional<MarkFailure> Cover(Target<Group> target, int fd, uint64_t wanted, 
     const auto marked = target.group->MarkDirectory(fd, ".", missing);
     if (!marked.ok()) return Failed(marked.error());
   }
-  if (placed == 0) Add(target.count, 1);
+  if (placed == 0 && target.elsewhere == 0) Add(target.count, 1);
   placed |= wanted;
   return std::nullopt;
 }
@@ -50,19 +64,21 @@ template <typename Group>
 void Trim(Target<Group> target, int fd, uint64_t wanted, uint64_t& placed) {
   const uint64_t surplus = placed & ~wanted;
   if (surplus == 0) return;
-  if (target.group != nullptr && fd >= 0) {
-    // The flags stay on the mark while any event does.
-    (void)target.group->Unmark(fd, ".", surplus);
-  }
+  uint64_t unneeded = surplus & ~target.elsewhere;
   placed &= wanted;
-  if (placed == 0) Add(target.count, -1);
+  if (target.group != nullptr && fd >= 0 && unneeded != 0) {
+    // A directory's mark that has its flags left is not dropped by the kernel.
+    if (placed == 0 && target.elsewhere == 0) unneeded |= kDirectoryFlags;
+    (void)target.group->Unmark(fd, ".", unneeded);
+  }
+  if (placed == 0 && target.elsewhere == 0) Add(target.count, -1);
 }
 
 template <typename Group>
 std::optional<MarkFailure> SetFileMark(Target<Group> target, int fd, uint64_t wanted,
                                        uint64_t& placed) {
   const uint64_t missing = wanted & ~placed;
-  const uint64_t surplus = placed & ~wanted;
+  const uint64_t surplus = placed & ~wanted & ~target.elsewhere & ~target.kept;
   if (missing != 0 && target.group != nullptr) {
     const auto marked = target.group->MarkFile(AT_FDCWD, SelfPath(fd).c_str(), missing);
     if (!marked.ok()) return Failed(marked.error());
@@ -70,26 +86,72 @@ std::optional<MarkFailure> SetFileMark(Target<Group> target, int fd, uint64_t wa
   if (surplus != 0 && target.group != nullptr) {
     (void)target.group->Unmark(AT_FDCWD, SelfPath(fd).c_str(), surplus);
   }
-  if (placed == 0 && wanted != 0) Add(target.count, 1);
-  if (placed != 0 && wanted == 0) Add(target.count, -1);
+  if (placed == 0 && wanted != 0 && target.elsewhere == 0) Add(target.count, 1);
+  if (placed != 0 && wanted == 0 && target.elsewhere == 0) Add(target.count, -1);
   placed = wanted;
   return std::nullopt;
 }
 
 }  // namespace
 
-std::optional<MarkFailure> MarkSet::CoverDirectory(Directory& directory, int fd) {
-  auto failed = Cover(Target<NotificationGroup>{notification_, notification_count_}, fd,
-                      directory.wanted_notification_mask, directory.notification_mask, AtLimit());
-  auto refused = Cover(Target<PermissionGroup>{permission_, permission_count_}, fd,
-                       directory.wanted_permission_mask, directory.permission_mask, AtLimit());
+MarkSet::Masks MarkSet::Elsewhere(const Directory& directory) const {
+  Masks masks;
+  if (!is_shared()) return masks;
+  for (DirectoryTable* table : tables_) {
+    const Directory* other = table->FindByKey(directory.key);
+    // Overlays of one image may have equal keys.
+    if (other == nullptr || other == &directory || !(other->identity == directory.identity))
+      continue;
+    masks.permission |= other->permission_mask;
+    masks.notification |= other->notification_mask;
+  }
+  return masks;
+}
+
+MarkSet::Masks MarkSet::Elsewhere(const FileIdentity& file, const CoveredObject* but) const {
+  Masks masks;
+  for (DirectoryTable* table : tables_) {
+    const CoveredObject* other = table->FindObject(file);
+    if (other == nullptr || other == but) continue;
+    masks.permission |= other->permission_mask;
+    masks.notification |= other->notification_mask;
+  }
+  return masks;
+}
+
+MarkSet::Masks MarkSet::OfApps(const FileIdentity& file) const {
+  const auto found = apps_.find(file);
+  if (found == apps_.end()) return {};
+  const auto& [scripts, hashed] = found->second;
+  return {scripts > 0 ? kScriptMask : 0, hashed > 0 ? kHashedMask : 0};
+}
+
+std::optional<MarkFailure> MarkSet::CoverDirectory(Directory& directory, int fd, For whom) {
+  const Masks elsewhere = Elsewhere(directory);
+  auto failed =
+      Cover(Target<NotificationGroup>{notification_, notification_count_, elsewhere.notification},
+            fd, directory.wanted_notification_mask, directory.notification_mask, AtLimit(whom));
+  auto refused =
+      Cover(Target<PermissionGroup>{permission_, permission_count_, elsewhere.permission}, fd,
+            directory.wanted_permission_mask, directory.permission_mask, AtLimit(whom));
   return refused ? refused : failed;
 }
 
+void MarkSet::CoverVolume(Directory& directory, int fd) {
+  const uint64_t missing = directory.permission_mask & ~directory.mount_mask;
+  if (missing == 0 || permission_ == nullptr || !IsMountRoot(fd)) return;
+  // Without it there is the moment that every new folder has.
+  if (permission_->MarkMount(fd, missing).ok()) directory.mount_mask |= missing;
+}
+
 void MarkSet::TrimDirectory(Directory& directory, int fd) {
-  Trim(Target<NotificationGroup>{notification_, notification_count_}, fd,
+  const uint64_t surplus = directory.mount_mask & ~directory.wanted_permission_mask;
+  if (surplus != 0 && fd >= 0) (void)permission_->UnmarkMount(fd, surplus);
+  directory.mount_mask &= directory.wanted_permission_mask;
+  const Masks elsewhere = Elsewhere(directory);
+  Trim(Target<NotificationGroup>{notification_, notification_count_, elsewhere.notification}, fd,
        directory.wanted_notification_mask, directory.notification_mask);
-  Trim(Target<PermissionGroup>{permission_, permission_count_}, fd,
+  Trim(Target<PermissionGroup>{permission_, permission_count_, elsewhere.permission}, fd,
        directory.wanted_permission_mask, directory.permission_mask);
 }
 
@@ -100,29 +162,65 @@ void MarkSet::ForgetDirectory(Directory& directory, int fd) {
 }
 
 std::optional<MarkFailure> MarkSet::SetFile(CoveredObject& object, int fd, uint64_t permission_mask,
-                                            uint64_t notification_mask) {
+                                            uint64_t notification_mask, For whom) {
   const uint64_t more = (permission_mask != 0 && object.permission_mask == 0 ? 1U : 0U) +
                         (notification_mask != 0 && object.notification_mask == 0 ? 1U : 0U);
-  if (more != 0 && AtLimit()) {
+  if (more != 0 && AtLimit(whom)) {
     CountFailure(Failure::kMarkLimit);
     return MarkFailure{Failure::kMarkLimit, "limits.marks"};
   }
-  auto failed = SetFileMark(Target<PermissionGroup>{permission_, permission_count_}, fd,
-                            permission_mask, object.permission_mask);
-  auto refused = SetFileMark(Target<NotificationGroup>{notification_, notification_count_}, fd,
-                             notification_mask, object.notification_mask);
+  const Masks elsewhere = Elsewhere(object.status.identity, &object);
+  const Masks kept = OfApps(object.status.identity);
+  auto failed = SetFileMark(Target<PermissionGroup>{permission_, permission_count_,
+                                                    elsewhere.permission, kept.permission},
+                            fd, permission_mask, object.permission_mask);
+  auto refused = SetFileMark(Target<NotificationGroup>{notification_, notification_count_,
+                                                       elsewhere.notification, kept.notification},
+                             fd, notification_mask, object.notification_mask);
   return failed ? failed : refused;
 }
 
 void MarkSet::ForgetFile(CoveredObject& object, int fd) {
   if (fd >= 0) {
-    (void)SetFile(object, fd, 0, 0);
+    (void)SetFile(object, fd, 0, 0, For::kHost);
     return;
   }
-  if (object.permission_mask != 0) Add(permission_count_, -1);
-  if (object.notification_mask != 0) Add(notification_count_, -1);
+  const Masks elsewhere = Elsewhere(object.status.identity, &object);
+  if (object.permission_mask != 0 && elsewhere.permission == 0) Add(permission_count_, -1);
+  if (object.notification_mask != 0 && elsewhere.notification == 0) Add(notification_count_, -1);
   object.permission_mask = 0;
   object.notification_mask = 0;
+}
+
+void MarkSet::TakeBack(const FileIdentity& file, int fd, uint64_t permission_mask,
+                       uint64_t notification_mask) {
+  const Masks others = Elsewhere(file, nullptr);
+  const Masks apps = OfApps(file);
+  permission_mask &= ~(others.permission | apps.permission);
+  notification_mask &= ~(others.notification | apps.notification);
+  const std::string path = SelfPath(fd);
+  if (permission_mask != 0 && permission_ != nullptr)
+    (void)permission_->Unmark(AT_FDCWD, path.c_str(), permission_mask);
+  if (notification_mask != 0 && notification_ != nullptr)
+    (void)notification_->Unmark(AT_FDCWD, path.c_str(), notification_mask);
+}
+
+void MarkSet::MarkApp(const FileIdentity& identity, int fd, AppMark what) {
+  ++apps_[identity][static_cast<size_t>(what)];
+  if (what == AppMark::kScript && permission_ != nullptr)
+    (void)permission_->MarkFile(AT_FDCWD, SelfPath(fd).c_str(), kScriptMask);
+  if (what == AppMark::kHashed && notification_ != nullptr)
+    (void)notification_->MarkFile(AT_FDCWD, SelfPath(fd).c_str(), kHashedMask);
+}
+
+void MarkSet::UnmarkApp(const FileIdentity& identity, int fd, AppMark what) {
+  uint32_t& holders = apps_[identity][static_cast<size_t>(what)];
+  if (holders > 0) --holders;
+  // No holder is left among the apps: TakeBack leaves what other tables have.
+  if (holders == 0 && fd >= 0)
+    TakeBack(identity, fd, what == AppMark::kScript ? kScriptMask : 0,
+             what == AppMark::kHashed ? kHashedMask : 0);
+  if (apps_[identity] == std::array<uint32_t, 2>{}) apps_.erase(identity);
 }
 
 bool MarkSet::HasRoomForFiles() const {

@@ -1,7 +1,5 @@
 #include "native/coverage/moved_files.h"
 
-#include <fcntl.h>
-
 #include "native/coverage/file_handle.h"
 #include "native/kernel/fanotify_group.h"
 
@@ -9,6 +7,8 @@ namespace fileward {
 namespace {
 
 constexpr uint64_t kOwnEvents = FAN_ATTRIB | FAN_MOVE_SELF | FAN_DELETE_SELF;
+// Their end may be missed.
+constexpr size_t kMostUnreachable = 10'000;
 
 }  // namespace
 
@@ -28,22 +28,23 @@ UniqueFd MovedFiles::Open(const CoveredObject& object) const {
   return entry == nullptr ? UniqueFd() : Open(object, entry->file.path);
 }
 
-UniqueFd MovedFiles::Open(const CoveredObject& object, std::string near) {
+UniqueFd MovedFiles::Open(const CoveredObject& object, std::string near) const {
   if (object.handle_key.empty()) return UniqueFd();
   // Any directory of the same filesystem does; the file's own may have gone.
   while (!near.empty()) {
-    const UniqueFd mount(open(near.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
+    const UniqueFd mount = table_.disk().OpenDirectoryFollowing(near);
     const auto status = mount ? FileStatusOf(mount.get()) : std::nullopt;
     if (status && status->identity.dev == object.status.identity.dev) {
       return OpenByHandleKey(mount.get(), object.handle_key);
     }
     near.resize(near.rfind('/'));
   }
-  const UniqueFd root = OpenDirectoryPath("/");
+  const UniqueFd root = table_.disk().OpenDirectory("/");
   return root ? OpenByHandleKey(root.get(), object.handle_key) : UniqueFd();
 }
 
-bool MovedFiles::Keep(CoveredObject& object, const KnownName& last, const Directory& directory) {
+bool MovedFiles::Keep(CoveredObject& object, const KnownName& last, const Directory& directory,
+                      bool renamed) {
   if (!object.status.IsRegular() || plan_ == nullptr || plan_->PermissionMask(*last.rules) == 0)
     return false;
   const std::string& protected_path = last.covered_path;
@@ -51,12 +52,14 @@ bool MovedFiles::Keep(CoveredObject& object, const KnownName& last, const Direct
   const auto status = fd ? FileStatusOf(fd.get()) : std::nullopt;
   if (!status) {
     // A filesystem whose handles can't be opened: only a mark that is there already can go on
-    // guarding it.
-    return object.permission_mask != 0 && object.status.nlink > 1 &&
-           Guard(object, -1, {}, protected_path);
+    // guarding it, and tell its end.
+    const bool has_other_name = renamed || object.status.nlink > 1;
+    const bool tells_end = (object.notification_mask & FAN_DELETE_SELF) != 0;
+    return object.permission_mask != 0 && tells_end && has_other_name &&
+           files_.size() < kMostUnreachable && Guard(object, -1, {}, protected_path);
   }
   if (status->nlink == 0 || !status->SameFile(object.status)) return false;
-  return Guard(object, fd.get(), PathOfFd(fd.get()), protected_path);
+  return Guard(object, fd.get(), table_.disk().PathOf(fd.get()), protected_path);
 }
 
 bool MovedFiles::Guard(CoveredObject& object, int fd, const std::string& path,
@@ -65,17 +68,19 @@ bool MovedFiles::Guard(CoveredObject& object, int fd, const std::string& path,
   const uint64_t permission = rules == nullptr ? 0 : plan_->PermissionMask(*rules);
   if (permission == 0) return false;
   if (fd >= 0)
-    (void)marks_.SetFile(object, fd, permission, plan_->ContentEvents(*rules) | kOwnEvents);
+    (void)marks_.SetFile(object, fd, permission, plan_->ContentEvents(*rules) | kOwnEvents,
+                         walk_.For());
   object.moved = true;
   const FileIdentity identity = object.status.identity;
-  files_[identity] = {{identity, object.status.birth_ns, path, protected_path}, rules};
-  walk_.Send(AddName{identity, object.status.birth_ns, {protected_path, rules, true}});
+  files_[identity] = {{identity, object.status.birth_ns, path, protected_path}, rules, fd >= 0};
+  walk_.Send(
+      AddName{walk_.workload(), identity, object.status.birth_ns, {protected_path, rules, true}});
   return true;
 }
 
 void MovedFiles::Restore(const std::vector<MovedFile>& files) {
   for (const MovedFile& file : files) {
-    const UniqueFd fd(open(file.path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd fd = table_.disk().OpenPath(file.path);
     const auto status = fd ? FileStatusOf(fd.get()) : std::nullopt;
     if (!status || !(status->identity == file.identity) || status->birth_ns != file.birth_ns)
       continue;
@@ -92,21 +97,21 @@ const MovedFiles::Entry* MovedFiles::Find(const FileIdentity& identity) const {
   return found == files_.end() ? nullptr : &found->second;
 }
 
-bool MovedFiles::LookAgain(CoveredObject& object) {
-  const UniqueFd fd = Open(object);
-  const std::string path = fd ? PathOfFd(fd.get()) : std::string();
-  if (path.empty()) {
-    Drop(object.status.identity);
-    return false;
+bool MovedFiles::LookAgain(CoveredObject& object, bool deleted) {
+  Entry& entry = files_[object.status.identity];
+  if (entry.reachable) {
+    const UniqueFd fd = Open(object);
+    entry.file.path = fd ? table_.disk().PathOf(fd.get()) : std::string();
   }
-  files_[object.status.identity].file.path = path;
-  return true;
+  const bool gone = entry.reachable ? entry.file.path.empty() : deleted;
+  if (gone) Drop(object.status.identity);
+  return !gone;
 }
 
 void MovedFiles::Returned(const FileIdentity& identity) {
   const auto found = files_.find(identity);
   if (found == files_.end()) return;
-  walk_.Send(RemoveName{identity, found->second.file.protected_path});
+  walk_.Send(RemoveName{walk_.workload(), identity, found->second.file.protected_path});
   files_.erase(found);
   if (CoveredObject* object = table_.FindObject(identity)) object->moved = false;
 }
@@ -128,7 +133,7 @@ void MovedFiles::Drop(const FileIdentity& by_identity) {
     table_.RemoveObject(identity);
   }
   files_.erase(identity);
-  walk_.Send(RemoveIdentity{identity});
+  walk_.Send(RemoveIdentity{walk_.workload(), identity});
 }
 
 std::vector<MovedFile> MovedFiles::List() const {

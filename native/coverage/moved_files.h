@@ -28,17 +28,19 @@ class MovedFiles {
   // Protects what an earlier run of the agent left.
   void Restore(const std::vector<MovedFile>& files);
 
-  // `object` has just lost its last covered name, in `directory`. False: it has no other, or
-  // nothing protects it.
-  bool Keep(CoveredObject& object, const KnownName& last, const Directory& directory);
+  // `object` has just lost its last covered name, in `directory`; `renamed`: by a rename of it, so
+  // that it has another. False: it has no other, or nothing protects it.
+  bool Keep(CoveredObject& object, const KnownName& last, const Directory& directory, bool renamed);
   struct Entry {
     MovedFile file;
     MatchRef rules;
+    // False where handles can't be opened (overlayfs): nobody knows where it is now.
+    bool reachable = true;
   };
   const Entry* Find(const FileIdentity& identity) const;
-  // It was moved on or has one name less: looks where it is; false when it has no name any more and
-  // was dropped.
-  bool LookAgain(CoveredObject& object);
+  // It was moved on or, `deleted`, its inode is said to be gone: looks where it is; false when it
+  // has no name any more and was dropped.
+  bool LookAgain(CoveredObject& object, bool deleted);
   // It has a covered name again.
   void Returned(const FileIdentity& identity);
   // Ends its protection, by present or protected path.
@@ -52,7 +54,7 @@ class MovedFiles {
   bool Guard(CoveredObject& object, int fd, const std::string& path,
              const std::string& protected_path);
   // `near` is or was a directory of the same filesystem.
-  static UniqueFd Open(const CoveredObject& object, std::string near);
+  UniqueFd Open(const CoveredObject& object, std::string near) const;
   UniqueFd Open(const CoveredObject& object) const;
 
   DirectoryTable& table_;

@@ -20,18 +20,25 @@ Changes::Changes(DirectoryTable& table, TreeWalk& walk, MovedFiles& moved, FactW
     : table_(table), walk_(walk), moved_(moved), facts_(facts), judged_(judged), access_(facts) {
   walk_.keep_object = [this](CoveredObject& object, const KnownName& last,
                              const Directory& directory) {
-    return keeps_moved_ && moved_.Keep(object, last, directory);
+    const bool renamed = renames_directory_ || object.status.identity == renamed_;
+    return keeps_moved_ && moved_.Keep(object, last, directory, renamed);
   };
   walk_.object_returned = [this](const FileIdentity& identity) { moved_.Returned(identity); };
 }
 
-void Changes::Handle(const Noted& noted) {
+bool Changes::IsSilent(const Source& source, uint64_t dev, const std::string& path) const {
+  return source.silent || !facts_.RulesSpeak(source, dev) ||
+         (!path.empty() && plan_->IsVolumeInternal(path));
+}
+
+void Changes::Handle(const Noted& noted, bool doubtful) {
   if (noted.event.overflow) return;
   Source source;
   source.actor = noted.actor;
   source.time_ns = noted.time_ns;
   source.read_ns = noted.read_ns;
   source.silent = noted.own;
+  source.doubtful = doubtful;
   if ((noted.event.mask & kNameEventBits) != 0) HandleName(noted, source);
   if ((noted.event.mask & FAN_ONDIR) != 0) return;
   const auto& at = noted.event.name;
@@ -100,7 +107,7 @@ void Changes::NoteName(const std::string& path, const Source& source) {
   } else if (plan_->DecidesResolution(path)) {
     const Directory* directory = table_.FindByPath(slash == 0 ? "/" : path.substr(0, slash));
     const int fd = directory == nullptr ? -1 : table_.Open(*directory);
-    const auto status = fd < 0 ? std::nullopt : StatusAt(fd, path.c_str() + slash + 1);
+    const auto status = fd < 0 ? std::nullopt : table_.disk().StatusAt(fd, path.substr(slash + 1));
     if (plan_->WasLink(path) || (status && status->IsSymlink())) resolution_changed(path, source);
   }
   app_changed(path, source);
@@ -117,39 +124,26 @@ std::optional<CoveredBy> Changes::CoverOf(const Directory* directory,
   return CoveredBy{std::move(match.covered_path), std::move(match.rules)};
 }
 
-std::vector<CoveredBy> Changes::NamesOf(const CoveredObject& object) const {
-  std::vector<CoveredBy> names;
-  for (const CoveredObject::Name& at : object.names) {
-    const KnownName& known = at.directory->files.at(at.name);
-    names.push_back({known.covered_path, known.rules});
-  }
-  if (names.empty()) {
-    if (const auto* entry = moved_.Find(object.status.identity)) {
-      names.push_back({entry->file.protected_path, entry->rules});
-    }
-  }
-  return names;
-}
-
 void Changes::Created(Directory& directory, const std::string& name, const std::string& handle,
                       Source source) {
   const auto cover = CoverOf(&directory, name);
   if (!cover) return;
-  source.silent = source.silent || plan_->IsVolumeInternal(table_.PathOf(directory, name));
+  source.silent = IsSilent(source, directory.identity.dev, table_.PathOf(directory, name));
   Fact fact;
   fact.change = Change::kCreated;
   fact.names = {*cover};
   const int fd = table_.Open(directory);
-  const bool other_now = fd < 0 || (!handle.empty() && HandleKey(fd, name.c_str()) != handle);
+  const bool other_now = fd < 0 || (!handle.empty() && walk_.HandleAt(fd, name) != handle);
   if (other_now) {
+    if (source.doubtful) return;
     // Gone or replaced already; what stands there now has an event of its own to come.
     facts_.Write(fact, source);
     return;
   }
-  const auto status = StatusAt(fd, name.c_str());
+  const auto status = table_.disk().StatusAt(fd, name);
   CoveredObject* linked = status ? table_.FindObject(status->identity) : nullptr;
   std::vector<CoveredBy> others;
-  if (linked != nullptr && linked->status.SameFile(*status)) others = NamesOf(*linked);
+  if (linked != nullptr && walk_.StillIs(*linked, *status, fd, name)) others = NamesOf(*linked);
   const TreeWalk::Look look = walk_.LookAt(directory, name, status && status->nlink > 1);
   if (look.result == TreeWalk::Look::Result::kSame) return;  // a walk was here first
   if (!look.after) {
@@ -182,7 +176,7 @@ void Changes::Deleted(Directory& directory, const std::string& name, const std::
                       Source source) {
   const auto cover = CoverOf(&directory, name);
   if (!cover) return;
-  source.silent = source.silent || plan_->IsVolumeInternal(table_.PathOf(directory, name));
+  source.silent = IsSilent(source, directory.identity.dev, table_.PathOf(directory, name));
   Fact fact;
   fact.change = Change::kDeleted;
   fact.names = {*cover};
@@ -193,12 +187,12 @@ void Changes::Deleted(Directory& directory, const std::string& name, const std::
     const bool other =
         !handle.empty() && !object->handle_key.empty() && object->handle_key != handle;
     const int fd = table_.Open(directory);
-    const auto status = fd < 0 ? std::nullopt : StatusAt(fd, name.c_str());
-    if (other || (status && status->SameFile(object->status)))
+    const auto status = fd < 0 ? std::nullopt : table_.disk().StatusAt(fd, name);
+    if (other || (status && walk_.StillIs(*object, *status, fd, name)))
       object = nullptr;  // what is known came later
   }
   if (object == nullptr) {
-    facts_.Write(fact, source);
+    if (!source.doubtful) facts_.Write(fact, source);
     return;
   }
   if (object->handle_key.empty()) table_.SetHandle(*object, handle);
@@ -242,8 +236,8 @@ void Changes::FileRenamed(Directory* from, const std::string& old_name, Director
   if (!old_cover && !new_cover) return;
   const std::string old_path = from == nullptr ? std::string() : table_.PathOf(*from, old_name);
   std::string new_path = to == nullptr ? std::string() : table_.PathOf(*to, new_name);
-  source.silent = source.silent || (!old_path.empty() && plan_->IsVolumeInternal(old_path)) ||
-                  (!new_path.empty() && plan_->IsVolumeInternal(new_path));
+  const uint64_t dev = (from == nullptr ? to : from)->identity.dev;
+  source.silent = IsSilent(source, dev, old_path) || IsSilent(source, dev, new_path);
 
   Fact fact;
   fact.change = Change::kRenamed;
@@ -270,11 +264,12 @@ void Changes::FileRenamed(Directory* from, const std::string& old_name, Director
   }
   const Decision judged = facts_.Judge(fact.names, source);
   SetKeepsMoved(!judged.listed && !source.silent);
+  renamed_ = object == nullptr ? FileIdentity{} : object->status.identity;
   // The new name first: the object never goes without one, and the decision thread always knows it.
   if (new_cover) fact.after = walk_.LookAt(*to, new_name, !old_cover).after;
   if (old_cover) {
-    const auto status =
-        table_.Open(*from) < 0 ? std::nullopt : StatusAt(table_.Open(*from), old_name.c_str());
+    const int fd = table_.Open(*from);
+    const auto status = fd < 0 ? std::nullopt : table_.disk().StatusAt(fd, old_name);
     const auto known = from->files.find(old_name);
     const bool stands =
         status && known != from->files.end() && status->identity == known->second.identity;

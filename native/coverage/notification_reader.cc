@@ -88,9 +88,12 @@ void NotificationReader::Run() {
     window_.AfterPoll();
   }
   // What happened before the end is told too, as far as a moment allows.
-  const uint64_t deadline_ns = MonotonicNs() + kLastEventsNs;
+  uint64_t deadline_ns = MonotonicNs() + kLastEventsNs;
   if (!ReadAll()) return;
   while (!raw_.empty() && MonotonicNs() < deadline_ns) HandOnFirst();
+  // What the kernel has besides is counted, so that it can be told as lost.
+  deadline_ns = MonotonicNs() + kLastEventsNs;
+  while (ReadAll() && !raw_.empty() && MonotonicNs() < deadline_ns) raw_.clear();
 }
 
 bool NotificationReader::ReadAll() {

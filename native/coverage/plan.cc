@@ -18,23 +18,26 @@ uint64_t NameEvents(bool has_rename_event) {
   return FAN_CREATE | FAN_DELETE | moves;
 }
 
-Result<Plan> Plan::Make(const std::string& ruleset_json, bool has_rename_event) {
+Result<Plan> Plan::Make(const RootDirectory& root, const RulesetText& text, const GroupHolds& holds,
+                        bool has_rename_event) {
   std::unordered_map<std::string, ResolvedPath> resolved;
   auto resolve = [&](const std::string& path) -> const ResolvedPath& {
     const auto found = resolved.find(path);
     return found != resolved.end() ? found->second
-                                   : resolved.emplace(path, ResolveLinks(path)).first->second;
+                                   : resolved.emplace(path, ResolveLinks(root, path)).first->second;
   };
-  auto parsed =
-      Ruleset::Parse(ruleset_json, [&](const std::string& path) { return resolve(path).real; });
+  auto parsed = Ruleset::Parse(
+      text, [&](const std::string& path) { return resolve(path).real; }, holds,
+      root.is_host() ? Ruleset::Content::kAll : Ruleset::Content::kHeld);
   if (!parsed.ok()) return parsed.error();
 
   Plan plan;
+  plan.root_ = &root;
   plan.ruleset_ = std::move(parsed.value());
   plan.name_events_ = NameEvents(has_rename_event);
   const auto rules = plan.ruleset_->rules();
   for (uint32_t index = 0; index < rules.size(); ++index) {
-    if (!rules[index].host) continue;
+    if (!rules[index].held) continue;
     for (const PathPattern& pattern : rules[index].paths) {
       for (const PatternAlternative& alternative : pattern.alternatives()) {
         const ResolvedPath& found = resolve(alternative.written_base);
@@ -49,14 +52,36 @@ Result<Plan> Plan::Make(const std::string& ruleset_json, bool has_rename_event) 
       }
     }
   }
-  for (const ExePattern& exe : plan.ruleset_->exes()) {
-    for (const PatternAlternative& alternative : exe.pattern.alternatives()) {
+  plan.ChooseExes();
+  const auto exes = plan.ruleset_->exes();
+  for (uint32_t index = 0; index < exes.size(); ++index) {
+    if (!plan.ResolvesExe(index)) continue;
+    for (const PatternAlternative& alternative : exes[index].pattern.alternatives()) {
       const ResolvedPath& found = resolve(alternative.written_base);
       plan.AddWay(found, plan.app_entries_);
       if (alternative.base == found.real) plan.way_directories_.insert(alternative.Directory());
     }
   }
   return plan;
+}
+
+void Plan::ChooseExes() {
+  resolves_exe_.assign(ruleset_->exes().size(), root_->is_host());
+  if (root_->is_host()) return;
+  const auto choose = [&](std::optional<uint32_t> exe) {
+    if (exe && !ruleset_->exes()[*exe].host) resolves_exe_[*exe] = true;
+  };
+  for (const Rule& rule : ruleset_->rules()) {
+    if (!rule.held) continue;
+    for (const AppEntry& app : rule.apps) {
+      for (const auto& exe : {app.exe, app.script, app.ancestor}) choose(exe);
+    }
+  }
+  for (const PackageManager& manager : ruleset_->package_managers()) {
+    for (const auto& exes : {manager.exes, manager.scripts}) {
+      for (const uint32_t exe : exes) choose(exe);
+    }
+  }
 }
 
 void Plan::AddWay(const ResolvedPath& resolved, std::unordered_set<std::string>& entries) {
@@ -135,7 +160,7 @@ bool Plan::CoversSame(const Plan& other) const {
   for (size_t index = 0; index < ruleset_->rules().size(); ++index) {
     const Rule& left = ruleset_->rules()[index];
     const Rule& right = other.ruleset_->rules()[index];
-    if (left.host != right.host || left.behavior != right.behavior ||
+    if (left.held != right.held || left.behavior != right.behavior ||
         !(left.operations == right.operations) || !same_texts(left.paths, right.paths) ||
         !same_texts(left.excepts, right.excepts)) {
       return false;
@@ -203,7 +228,7 @@ void Plan::Describe(std::vector<RuleCoverage>& rules) const {
     if (!finding.real.empty())
       rule.resolved.push_back({finding.pattern, finding.base, finding.real});
     // Looked at now: it may have come or gone since the plan was made.
-    if (StatusFollowing(finding.base.c_str())) continue;
+    if (root_->StatusFollowing(finding.base)) continue;
     rule.absent.push_back(finding.pattern);
     if (ruleset_->rules()[finding.rule_index].required) {
       rule.degraded.push_back({"absent", finding.pattern});

@@ -1,8 +1,8 @@
-// What a ruleset needs on disk: where its trees begin, which marks a directory takes, which links
+// What a ruleset needs on a disk: where its trees begin, which marks a directory takes, which links
 // decide.
 //
-// Contract: made from a ruleset whose patterns were parsed with Plan::ParseRuleset, so that real
-// paths match; answers are by real path. Immutable but for the volumes that a walk finds. The
+// Contract: of one workload, made from a ruleset whose patterns were resolved in its root, so that
+// real paths match; answers are by real path. Immutable but for the volumes that a walk finds. The
 // coverage thread owns it.
 #ifndef FILEWARD_COVERAGE_PLAN_H_
 #define FILEWARD_COVERAGE_PLAN_H_
@@ -36,8 +36,10 @@ uint64_t NameEvents(bool has_rename_event);
 
 class Plan {
  public:
-  // Parses with the literal parts resolved on disk now.
-  static Result<Plan> Make(const std::string& ruleset_json, bool has_rename_event);
+  // Parses with the literal parts resolved below `root` now; `root` must outlive the plan. `holds`:
+  // the groups of the workload.
+  static Result<Plan> Make(const RootDirectory& root, const RulesetText& text,
+                           const GroupHolds& holds, bool has_rename_event);
 
   const Ruleset& ruleset() const { return *ruleset_; }
   std::shared_ptr<const Ruleset> shared_ruleset() const { return ruleset_; }
@@ -54,6 +56,10 @@ class Plan {
   bool WasLink(const std::string& path) const { return links_.contains(path); }
   // Is `path` (real) named by a pattern without wildcards?
   bool IsLiteral(const std::string& path) const { return literals_.contains(path); }
+
+  // Does the app's pattern mean a file below this root? The host resolves all, also those that only
+  // containers' rules name as the host's.
+  bool ResolvesExe(uint32_t exe) const { return resolves_exe_[exe]; }
 
   // True when the same names are covered by rules of the same numbers for the same operations: no
   // walk is needed.
@@ -93,10 +99,11 @@ class Plan {
     std::string base;     // its literal part as written
     std::string real;     // empty: as written
   };
-  void AddRule(uint32_t index, const Rule& rule);
+  void ChooseExes();
   void AddWay(const ResolvedPath& resolved, std::unordered_set<std::string>& entries);
   MatchRef Intern(MatchSet rules) const;
 
+  const RootDirectory* root_ = nullptr;
   std::shared_ptr<const Ruleset> ruleset_;
   uint64_t name_events_ = 0;
   std::set<std::string> bases_;
@@ -105,6 +112,7 @@ class Plan {
   std::unordered_set<std::string> app_entries_;
   std::unordered_set<std::string> links_;
   std::unordered_set<std::string> literals_;
+  std::vector<bool> resolves_exe_;
   std::vector<PathFinding> findings_;
   std::map<std::string, std::string> volumes_;  // directory -> current target (real path)
   mutable std::map<MatchSet, MatchRef> interned_;

@@ -1,30 +1,35 @@
-// The part of CoverageCore that follows links: on the way of a pattern, and `..data` of a volume
-// that is written atomically.
+// The part of WorkloadCoverage that follows links: on the way of a pattern, and `..data` of a
+// volume that is written atomically.
 #include <algorithm>
 #include <utility>
 
-#include "native/coverage/coverage_core.h"
 #include "native/coverage/link_resolver.h"
+#include "native/coverage/workload_coverage.h"
 
 namespace fileward {
 
 // A link on the way of a pattern changed: the same rules, resolved as the disk is now.
-void CoverageCore::ResolveAgain() {
-  const auto [path, source] = *std::exchange(resolution_change_, std::nullopt);
+void WorkloadCoverage::ResolveAgain() {
+  const auto [path, changed_by] = *std::exchange(resolution_change_, std::nullopt);
+  const size_t slash = path.rfind('/');
+  const std::string parent = slash == 0 ? "/" : path.substr(0, slash);
+  Source source = changed_by;
+  if (const Directory* directory = table_.FindByPath(parent))
+    source.silent = source.silent || !facts_.RulesSpeak(source, directory->identity.dev);
   const bool volume = path.ends_with("/..data");
   if (volume && !plan_->DecidesResolution(path)) {
-    SwapVolume(path.substr(0, path.rfind('/')), source);
+    SwapVolume(parent, source);
     return;
   }
-  auto made = Plan::Make(ruleset_json_, has_rename_event_);
-  if (!made.ok()) return;  // it could be parsed before
+  auto plan = MakePlan(*shared_.ruleset_text);
+  if (!plan.ok()) return;  // it could be parsed before
   const StableNames stable = NamesInVolumes();
   const size_t objects_before = table_.object_count();
   const bool was_link = plan_->WasLink(path);
-  auto plan = std::make_unique<Plan>(std::move(*made));
-  apps_.Recheck(*plan, facts_, source);
-  Cover(std::move(plan), Walk::kFull);
-  report_stale_ = true;
+  apps_.Recheck(**plan, facts_, changed_by);
+  Cover(std::move(*plan), true);
+  shared_.swap_alone(Part());
+  Finish();
   WriteVolumeChanges(stable, source);
   if (volume || !was_link) return;
   // One record for the tree that the name now stands for.
@@ -32,7 +37,7 @@ void CoverageCore::ResolveAgain() {
   fact.change = Change::kDirectoryMoved;
   fact.flags = EventFlag::kDirectory | EventFlag::kReplaced;
   fact.path = path;
-  const std::string real = ResolveLinks(path).real;
+  const std::string real = ResolveLinks(*root_, path).real;
   table_.ForEachObject([&](CoveredObject& object) {
     for (const CoveredObject::Name& at : object.names) {
       const KnownName& known = at.directory->files.at(at.name);
@@ -48,7 +53,7 @@ void CoverageCore::ResolveAgain() {
 }
 
 // No pattern's literal part leads through it: only the names in its directory change.
-void CoverageCore::SwapVolume(const std::string& directory_path, const Source& source) {
+void WorkloadCoverage::SwapVolume(const std::string& directory_path, const Source& source) {
   Directory* directory = table_.FindByPath(directory_path);
   if (directory == nullptr) return;
   const StableNames before = NamesInVolumes();
@@ -57,7 +62,7 @@ void CoverageCore::SwapVolume(const std::string& directory_path, const Source& s
   WriteVolumeChanges(before, source);
 }
 
-CoverageCore::StableNames CoverageCore::NamesInVolumes() {
+WorkloadCoverage::StableNames WorkloadCoverage::NamesInVolumes() {
   StableNames names;
   table_.ForEachObject([&](CoveredObject& object) {
     for (const CoveredObject::Name& at : object.names) {
@@ -71,7 +76,7 @@ CoverageCore::StableNames CoverageCore::NamesInVolumes() {
 }
 
 // What a swap of `..data` put in place, by stable names.
-void CoverageCore::WriteVolumeChanges(const StableNames& before, const Source& source) {
+void WorkloadCoverage::WriteVolumeChanges(const StableNames& before, const Source& source) {
   Findings findings;
   const StableNames after = NamesInVolumes();
   for (const auto& [path, now] : after) {

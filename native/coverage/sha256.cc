@@ -1,13 +1,10 @@
 #include "native/coverage/sha256.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
-
-#include "native/base/unique_fd.h"
 
 namespace fileward {
 namespace {
@@ -92,14 +89,14 @@ std::string Sha256::Finish() {
   return hex;
 }
 
-std::string Sha256OfFile(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) return {};
+std::string Sha256OfFile(int fd, uint64_t max_bytes) {
   Sha256 sha256;
   std::array<uint8_t, 65'536> buffer;
-  for (;;) {
-    const ssize_t length = read(fd.get(), buffer.data(), buffer.size());
+  for (uint64_t total = 0;;) {
+    const ssize_t length = read(fd, buffer.data(), buffer.size());
     if (length < 0) return {};
+    total += static_cast<uint64_t>(length);
+    if (total > max_bytes) return {};
     if (length == 0) return sha256.Finish();
     sha256.Update(std::span(buffer).first(static_cast<size_t>(length)));
   }

@@ -28,8 +28,8 @@ class Sha256 {
   uint64_t total_bytes_ = 0;
 };
 
-// Empty when the file can't be read.
-std::string Sha256OfFile(const std::string& path);
+// Of what is left to be read; empty when it can't be, or is more than `max_bytes`.
+std::string Sha256OfFile(int fd, uint64_t max_bytes = UINT64_MAX);
 
 }  // namespace fileward
 

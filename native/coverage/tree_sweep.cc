@@ -1,6 +1,7 @@
 // The part of TreeWalk that takes out what a walk did not find, and says what is different.
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 
 #include "native/coverage/file_handle.h"
 #include "native/coverage/tree_walk.h"
@@ -34,13 +35,22 @@ void TreeWalk::ForgetUnseenNames(Findings* findings) {
       if (known.generation != generation_) unseen.emplace_back(&directory, name);
     }
   });
+  forgets_unseen_ = true;
   for (auto& [directory, name] : unseen) {
     Look look = ForgetName(*directory, name);
     if (findings != nullptr) AddFinding(*findings, look);
   }
+  forgets_unseen_ = false;
 }
 
 void TreeWalk::TrimUnseen() {
+  for (const Uncovered& file : std::exchange(uncovered_, {})) {
+    if (table_.FindObject(file.identity) != nullptr) continue;
+    const UniqueFd fd = table_.disk().OpenPath(file.path);
+    const auto status = fd ? FileStatusOf(fd.get()) : std::nullopt;
+    if (status && status->identity == file.identity)
+      marks_.TakeBack(file.identity, fd.get(), file.masks.permission, file.masks.notification);
+  }
   std::vector<Directory*> unseen;
   std::vector<Directory*> surplus;
   table_.ForEachBelow(table_.root(), [&](Directory& directory) {
@@ -76,12 +86,31 @@ void TreeWalk::ForgetDirectory(Directory& directory, Findings* findings) {
     }
     plan_->SetVolume(table_.PathOf(below), {});
   });
-  const UniqueFd mount = OpenDirectoryPath(table_.PathOf(*directory.parent));
+  const UniqueFd mount = table_.disk().OpenDirectory(table_.PathOf(*directory.parent));
   table_.Remove(directory, [&](Directory& gone) {
     // It may live on somewhere else, where nothing may be held up for its sake.
     const UniqueFd fd = mount ? OpenByHandleKey(mount.get(), gone.key) : UniqueFd();
     marks_.ForgetDirectory(gone, fd.get());
   });
+}
+
+void TreeWalk::AvoidLayer(Directory& layer) {
+  bool guarded = false;
+  has_layers_ = true;
+  table_.ForEachBelow(layer, [&](Directory& below) {
+    below.in_layer = true;
+    guarded = guarded || below.wanted_permission_mask != 0;
+    below.wanted_permission_mask = 0;
+    if (below.permission_mask != 0) marks_.TrimDirectory(below, table_.Open(below));
+  });
+  table_.ForEachObject([&](CoveredObject& object) {
+    for (const CoveredObject::Name& at : object.names) {
+      if (object.permission_mask == 0 || !at.directory->in_layer) continue;
+      if (const int fd = table_.Open(*at.directory); fd >= 0)
+        MarkObject(object, fd, at.name.c_str());
+    }
+  });
+  if (guarded) ComplainOfLayer(layer);
 }
 
 void TreeWalk::AddFinding(Findings& findings, const Look& look) {

@@ -6,7 +6,8 @@
 // followed; other mounts are entered, pseudo filesystems are not. Differences from what was known
 // go to `findings` where the caller gives one. Cost: per directory seven system calls and its
 // listing; a file is looked at only when a rule covers its name. Depth: one open fd per level,
-// bounded by limits.depth. The coverage thread owns it.
+// bounded by limits.depth; a container's tree ends where limits.marks does, and of its files as
+// many are known as a quarter of that. The coverage thread owns it.
 #ifndef FILEWARD_COVERAGE_TREE_WALK_H_
 #define FILEWARD_COVERAGE_TREE_WALK_H_
 
@@ -15,11 +16,13 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "native/coverage/directory_table.h"
 #include "native/coverage/mark_set.h"
+#include "native/coverage/overlay_layers.h"
 #include "native/coverage/plan.h"
 #include "native/decision/object_table.h"
 
@@ -40,9 +43,15 @@ using Findings = std::vector<Finding>;
 class TreeWalk {
  public:
   // `updates` null: nobody decides (`fileward check`).
-  TreeWalk(DirectoryTable& table, MarkSet& marks, ObjectUpdates* updates,
+  TreeWalk(WorkloadId workload, DirectoryTable& table, MarkSet& marks, ObjectUpdates* updates,
            const std::atomic<bool>& stopping)
-      : table_(table), marks_(marks), updates_(updates), stopping_(stopping) {}
+      : workload_(workload), table_(table), marks_(marks), updates_(updates), stopping_(stopping) {}
+
+  WorkloadId workload() const { return workload_; }
+  // Whose marks these are.
+  MarkSet::For For() const {
+    return table_.disk().is_host() ? MarkSet::For::kHost : MarkSet::For::kContainer;
+  }
 
   // While `quiet`, the decision thread is told nothing: a candidate is being covered and the table
   // is sent whole.
@@ -78,6 +87,12 @@ class TreeWalk {
   // Looks at one name and brings everything in step. `unignore`: the file was somewhere else
   // before, where the decision thread may have muted it.
   Look LookAt(Directory& directory, const std::string& name, bool unignore);
+  // Is what stands at `name` the known file still? Without a birth time (overlay) an inode number
+  // that is used again at once is told by the handle.
+  bool StillIs(const CoveredObject& object, const FileStatus& found, int dirfd,
+               const std::string& name) const;
+  // The key of its handle; empty when it can't be looked at.
+  std::string HandleAt(int dirfd, const std::string& name) const;
   // Takes a name out without looking; as LookAt for one that has gone.
   Look ForgetName(Directory& directory, const std::string& name);
 
@@ -92,6 +107,17 @@ class TreeWalk {
   std::function<void(const FileIdentity&)> object_returned;
   // To the decision thread; nothing while quiet.
   void Send(ObjectUpdate update);
+
+  // Called before each directory that a walk looks into, and often in a long one, and free to close
+  // the root meanwhile.
+  std::function<void()> before_directory;
+
+  // Says where no permission marks may be. Null: anywhere.
+  void SetLayers(OverlayLayers* layers) { layers_ = layers; }
+  // One that is known became a layer: takes its permission marks back.
+  void AvoidLayer(Directory& layer);
+  // Has met one since the last WalkAll began.
+  bool has_layers() const { return has_layers_; }
 
   // Everything known, for a new decision table.
   void FillTable(ObjectTable& table) const;
@@ -114,11 +140,14 @@ class TreeWalk {
   const std::vector<Trouble>& troubles() const { return troubles_; }
 
  private:
+  static constexpr const char* kLayerDetail =
+      "an overlay whose layers aren't known here, or a layer of an overlay";
   struct Entry {
     std::string name;
     unsigned char type;
   };
   Directory* AttachWay(const std::string& path);
+  UniqueFd OpenChild(int fd, const Directory& directory, const std::string& name);
   Directory* AttachChild(Directory& parent, const std::string& name, const UniqueFd& fd);
   void MarkWay(Directory& directory, int fd);
   void Visit(Directory& directory, const UniqueFd& fd, const std::string& path, uint32_t depth,
@@ -130,6 +159,12 @@ class TreeWalk {
   Look LookAtOpen(Directory& directory, int dirfd, const std::string& path, const std::string& name,
                   bool unignore);
   uint32_t DepthOf(const std::string& path) const;
+  // A container has as many files as may be known of it; each takes memory, and time in a walk.
+  bool IsFull() const;
+  // The agent ends, or the container has.
+  bool Stopped() const {
+    return stopping_.load(std::memory_order_relaxed) || table_.disk().fd() < 0;
+  }
   void DropObject(CoveredObject& object);
   // What the walk found becomes the state before the next change.
   void Settle(const Look& look);
@@ -137,16 +172,32 @@ class TreeWalk {
   static FileMasks PlacedFileMasks(const CoveredObject& object);
   static void AddFinding(Findings& findings, const Look& look);
   void Complain(Failure reason, const std::string& path, std::string detail);
+  bool HasTold(Failure reason, const std::string& path) const;
+  bool MayGuard(int fd, const FileIdentity& identity) const;
+  void ComplainOfLayer(const Directory& within);
+  void ComplainOfMount(const std::string& path);
 
+  const WorkloadId workload_;
   DirectoryTable& table_;
   MarkSet& marks_;
   ObjectUpdates* updates_;
   const std::atomic<bool>& stopping_;
+  OverlayLayers* layers_ = nullptr;
   Plan* plan_ = nullptr;
   bool quiet_ = true;
   bool walking_all_ = false;
+  bool has_layers_ = false;
   uint32_t generation_ = 0;
   std::vector<Trouble> troubles_;
+  // Files with marks of their own that ForgetUnseenNames forgot: they may still be there, and their
+  // marks go with TrimUnseen.
+  struct Uncovered {
+    std::string path;
+    FileIdentity identity;
+    FileMasks masks;
+  };
+  std::vector<Uncovered> uncovered_;
+  bool forgets_unseen_ = false;
 };
 
 }  // namespace fileward

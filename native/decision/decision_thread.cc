@@ -63,6 +63,7 @@ class DecisionThread::Impl {
   void Wait();
   void TakeUpdates();
   void Apply(ObjectUpdate update);
+  void Swap(RulesetSwap& swap);
   // False: the group can't be read any more.
   bool ReadBatch();
   bool ReadGroup();
@@ -127,28 +128,36 @@ void DecisionThread::Impl::TakeUpdates() {
 }
 
 void DecisionThread::Impl::Apply(ObjectUpdate update) {
-  ObjectTable& table = judge_.table();
+  WorkloadSet& workloads = judge_.workloads();
   if (auto* const add = std::get_if<AddName>(&update)) {
-    table.Add(add->identity, add->birth_ns, std::move(add->name));
+    workloads.Add(std::move(*add));
   } else if (const auto* const remove = std::get_if<RemoveName>(&update)) {
-    table.RemoveName(remove->identity, remove->path);
+    workloads.Remove(*remove);
   } else if (const auto* const forget = std::get_if<RemoveIdentity>(&update)) {
-    table.Remove(forget->identity);
+    workloads.Remove(*forget);
   } else if (const auto* const replace = std::get_if<ReplaceAll>(&update)) {
-    judge_.Swap(*replace->swap);
-    queue_.SetDeadline(judge_.ruleset()->deadline_ns());
-    publisher_.SetCounters(replace->swap->counters);
-    replace->swap->MarkApplied();
+    Swap(*replace->swap);
   } else if (const auto* const unignore = std::get_if<Unignore>(&update)) {
     const std::string path = "/proc/self/fd/" + std::to_string(unignore->file.get());
     // There may be no ignore mark: that is fine.
     [[maybe_unused]] const auto removed =
         group_.UnignoreFile(AT_FDCWD, path.c_str(), FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM);
   } else if (auto* const apps = std::get_if<AppsChanged>(&update)) {
-    judge_.SetApps(std::move(apps->apps));
+    workloads.Set(std::move(*apps));
   } else if (auto* const mounts = std::get_if<MountsChanged>(&update)) {
-    judge_.SetMounts(std::move(mounts->mounts));
+    workloads.Set(std::move(*mounts));
+  } else if (auto* const users = std::get_if<UsersChanged>(&update)) {
+    workloads.Set(std::move(*users));
+  } else if (const auto* const gone = std::get_if<WorkloadGone>(&update)) {
+    if (auto rules = workloads.Take(gone->workload)) updates_.GiveBack(std::move(rules));
   }
+}
+
+void DecisionThread::Impl::Swap(RulesetSwap& swap) {
+  judge_.Swap(swap);
+  if (const auto deadline_ns = judge_.deadline_ns()) queue_.SetDeadline(*deadline_ns);
+  if (swap.counters) publisher_.SetCounters(swap.counters);
+  swap.MarkApplied();
 }
 
 bool DecisionThread::Impl::ReadBatch() {

@@ -2,12 +2,12 @@
 // priority where permitted, else nice -20) and the watchdog, which answers by `on_deadline` what
 // the decision thread hasn't within the ruleset's deadline.
 //
-// The decision thread owns the permission group's events from reading to closing their fds, the
-// ObjectTable, and the ruleset in force; it is the only producer of ring 0 and of judged_opens(),
-// the only consumer of updates(). While an opener waits it opens nothing that could be covered,
-// logs nothing, waits for no lock that a thread may hold while it opens files; its own process is
-// allowed at once. It answers a batch with one writev and only then publishes. Until the first
-// ReplaceAll it allows everything.
+// The decision thread owns the permission group's events from reading to closing their fds, and
+// what is in force for each workload (WorkloadSet); it is the only producer of ring 0 and of
+// judged_opens(), the only consumer of updates(). While an opener waits it opens nothing that could
+// be covered, logs nothing, waits for no lock that a thread may hold while it opens files; its own
+// process is allowed at once. It answers a batch with one writev and only then publishes. Until the
+// first ReplaceAll it allows everything.
 //
 // Start, Stop and the destructor belong to one thread (the session's); stats() and counters() may
 // be called from any.

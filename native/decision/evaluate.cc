@@ -1,6 +1,7 @@
 #include "native/decision/evaluate.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace fileward {
 namespace {
@@ -52,10 +53,19 @@ Answer Matches(const AppEntry& app, Subject& subject) {
 }
 
 struct Listing {
-  int32_t app_index = -1;  // -1: not listed
+  bool listed = false;
+  int32_t app_index = -1;  // -1: by no entry
   Reason reason = Reason::kNone;
   bool look_again = false;
 };
+
+// The runtime starts programs: it reads and executes. Not known to be it is not being it.
+bool IsRuntimeFor(const Rule& rule, Operation operation, Subject& subject, Listing& listing) {
+  if (!rule.runtime || operation == Operation::kWrite) return false;
+  const Answer answer = subject.IsRuntime();
+  listing.look_again = listing.look_again || answer == Answer::kUnsettled;
+  return answer == Answer::kYes;
+}
 
 Listing FindListing(const Rule& rule, Operation operation, Subject& subject) {
   bool mismatch = false;
@@ -64,11 +74,12 @@ Listing FindListing(const Rule& rule, Operation operation, Subject& subject) {
   for (size_t i = 0; i < rule.apps.size(); ++i) {
     if (!rule.apps[i].operations.Has(operation)) continue;
     const Answer answer = Matches(rule.apps[i], subject);
-    if (answer == Answer::kYes) return {static_cast<int32_t>(i), Reason::kNone, false};
+    if (answer == Answer::kYes) return {true, static_cast<int32_t>(i), Reason::kNone, false};
     mismatch = mismatch || answer == Answer::kMismatch;
     unknown = unknown || answer == Answer::kUnknown || answer == Answer::kUnsettled;
     listing.look_again = listing.look_again || answer == Answer::kUnsettled;
   }
+  if (IsRuntimeFor(rule, operation, subject, listing)) return {true, -1, Reason::kNone, false};
   listing.reason = mismatch  ? Reason::kIdentityMismatch
                    : unknown ? Reason::kAncestryUnknown
                              : Reason::kAppNotListed;
@@ -100,6 +111,9 @@ Reason ReasonOf(Outcome outcome, const Question& question, Reason listing) {
   return question.unproven ? Reason::kIntentUnproven : listing;
 }
 
+// Groups that hold one file and learn.
+constexpr size_t kMostLearned = 16;
+
 class Evaluation {
  public:
   Evaluation(const Ruleset& ruleset, const Question& question, Subject& subject)
@@ -112,7 +126,8 @@ class Evaluation {
         JudgeName(static_cast<uint32_t>(name), operation);
       }
     }
-    return decision_;
+    if (decision_.outcome != Outcome::kDenied) decision_.learned = std::move(learned_);
+    return std::move(decision_);
   }
 
  private:
@@ -137,10 +152,14 @@ class Evaluation {
   void JudgeRule(uint32_t name, uint32_t index, const Rule& rule, Operation operation) {
     // Unlisted is the strictest that a rule can say: where that changes nothing, the subject isn't
     // asked.
-    if (!Beats(OutcomeOf(rule, operation, question_.gate, false), index, operation)) return;
+    const Outcome unlisted = OutcomeOf(rule, operation, question_.gate, false);
+    const bool may_decide = Beats(unlisted, index, operation);
+    if (!may_decide && unlisted != Outcome::kLearned) return;
     const Listing listing = FindListing(rule, operation, subject_);
-    const bool listed = listing.app_index >= 0;
+    const bool listed = listing.listed;
     const Outcome outcome = OutcomeOf(rule, operation, question_.gate, listed);
+    if (outcome == Outcome::kLearned) Learn({index, operation});
+    if (!may_decide) return;
     decision_.look_again = decision_.look_again || listing.look_again;
     if (!Beats(outcome, index, operation)) return;
     judged_operation_ = operation;
@@ -161,10 +180,19 @@ class Evaluation {
     decision_.changes_quiet = listed && rule.changes_quiet;
   }
 
+  // The same rule may hold the file by another of its names.
+  void Learn(Learning learning) {
+    if (learned_.size() >= kMostLearned) return;
+    if (std::find(learned_.begin(), learned_.end(), learning) == learned_.end()) {
+      learned_.push_back(learning);
+    }
+  }
+
   const Ruleset& ruleset_;
   const Question& question_;
   Subject& subject_;
   Decision decision_;
+  std::vector<Learning> learned_;
   Operation judged_operation_ = Operation::kNone;
 };
 

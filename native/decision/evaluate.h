@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "native/decision/operations.h"
 #include "native/decision/ruleset.h"
@@ -31,6 +32,9 @@ class Subject {
   virtual Answer HasAncestor(uint32_t exe) = 0;
   // Is a package manager or has one as an ancestor.
   virtual Answer IsPackageManager() = 0;
+  // Is the container runtime at work on the workload (rules say `runtime: false` where that is not
+  // to count).
+  virtual Answer IsRuntime() = 0;
   virtual bool HasUser(uint32_t user_id) = 0;
   virtual bool HasUnit(std::string_view unit) = 0;
   virtual bool HasSha256(std::string_view sha256) = 0;
@@ -57,6 +61,14 @@ struct Question {
   bool unproven = false;
 };
 
+// A discover rule that does not list the subject for an operation.
+struct Learning {
+  uint32_t rule_index = kNoRule;
+  Operation operation = Operation::kNone;
+
+  bool operator==(const Learning&) const = default;
+};
+
 struct Decision {
   Outcome outcome = Outcome::kNotCovered;
   Verdict verdict = Verdict::kAllow;
@@ -65,11 +77,14 @@ struct Decision {
   Operation operation = Operation::kNone;
   uint32_t rule_index = kNoRule;
   uint32_t name_index = 0;  // in Question::names
-  int32_t app_index = -1;   // entry of the rule that lists the subject
+  int32_t app_index = -1;   // entry of the rule that lists the subject; -1 also for the runtime
   bool listed = false;
   bool changes_quiet = false;
   // An answer that could change the outcome isn't settled: the outcome here takes it as unknown.
   bool look_again = false;
+  // What protect would deny of this open: for each rule and operation, whichever is told. Empty
+  // when it was denied.
+  std::vector<Learning> learned;
 };
 
 // The strictest judgement over all names and their groups; ties go to configuration order, then to

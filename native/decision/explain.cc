@@ -5,15 +5,26 @@
 namespace fileward {
 namespace {
 
+std::vector<uint32_t> HostGroups(const Ruleset& ruleset) {
+  std::vector<uint32_t> groups;
+  for (uint32_t index = 0; index < ruleset.groups().size(); ++index) {
+    if (ruleset.groups()[index].host) groups.push_back(index);
+  }
+  return groups;
+}
+
 // What is absent has an identity of its own, so a text that matches is the file.
 class OfflineSubject : public Subject {
  public:
   OfflineSubject(const Ruleset& ruleset, const ExplainQuery& query)
-      : ruleset_(ruleset), query_(query), exes_(ruleset.MatchExes(query.exe)) {
-    if (query.script) scripts_ = ruleset.MatchExes(*query.script);
+      : ruleset_(ruleset),
+        query_(query),
+        of_container_(query.groups && *query.groups != HostGroups(ruleset)),
+        exes_(Named(query.exe)) {
+    if (query.script) scripts_ = Named(*query.script);
     if (!query.ancestors) return;
     for (const std::string& ancestor : *query.ancestors) {
-      const auto matched = ruleset.MatchExes(ancestor);
+      const auto matched = Named(ancestor);
       ancestors_.insert(ancestors_.end(), matched.begin(), matched.end());
     }
     MakeSet(ancestors_);
@@ -30,17 +41,32 @@ class OfflineSubject : public Subject {
     if (!query_.ancestors) return Answer::kUnknown;
     return ruleset_.PackageManagerOf(ancestors_) != 0 ? Answer::kYes : Answer::kNo;
   }
+  Answer IsRuntime() override {
+    const bool known = of_container_ && query_.origin == Origin::kHost &&
+                       ruleset_.IsRuntime(ruleset_.MatchExes(query_.exe));
+    return known ? Answer::kYes : Answer::kNo;
+  }
   bool HasUser(uint32_t user_id) override { return query_.user_id == user_id; }
   bool HasUnit(std::string_view unit) override { return query_.unit == unit; }
   bool HasSha256(std::string_view sha256) override { return query_.sha256 == sha256; }
 
  private:
+  // Exes whose file that is for the rules that are asked.
+  std::vector<uint32_t> Named(const std::string& path) const {
+    std::vector<uint32_t> exes = ruleset_.MatchExes(path);
+    if (!of_container_) return exes;
+    std::erase_if(exes, [this](uint32_t exe) {
+      return query_.origin != (ruleset_.exes()[exe].host ? Origin::kHost : Origin::kSame);
+    });
+    return exes;
+  }
   static Answer Has(const std::vector<uint32_t>& exes, uint32_t exe) {
     return std::binary_search(exes.begin(), exes.end(), exe) ? Answer::kYes : Answer::kNo;
   }
 
   const Ruleset& ruleset_;
   const ExplainQuery& query_;
+  const bool of_container_;
   std::vector<uint32_t> exes_;
   std::vector<uint32_t> scripts_;
   std::vector<uint32_t> ancestors_;
@@ -51,9 +77,9 @@ class OfflineSubject : public Subject {
 ExplainAnswer Explain(const Ruleset& ruleset, const ExplainQuery& query) {
   std::vector<MatchSet> matched;
   ExplainAnswer answer;
+  const std::vector<uint32_t> groups = query.groups ? *query.groups : HostGroups(ruleset);
   for (const std::string& path : query.paths) {
-    matched.push_back(query.groups ? ruleset.MatchInGroups(path, *query.groups)
-                                   : ruleset.Match(path));
+    matched.push_back(ruleset.MatchInGroups(path, groups));
     answer.covering.insert(answer.covering.end(), matched.back().begin(), matched.back().end());
   }
   MakeSet(answer.covering);

@@ -11,6 +11,13 @@
 
 namespace fileward {
 
+// Whose process it is, where the groups asked are not the host's.
+enum class Origin : uint8_t {
+  kSame,   // the workload's own
+  kHost,   // the host's, reaching in: entries with `workload: host` name it, and runtimes do
+  kOther,  // another container's: no path of a rule means its program
+};
+
 // EvaluationQuery of src/native/addon.ts.
 struct ExplainQuery {
   std::vector<std::string> paths;
@@ -22,6 +29,7 @@ struct ExplainQuery {
   std::optional<std::string> sha256;
   std::optional<std::vector<std::string>> ancestors;  // nearest first
   std::optional<std::vector<uint32_t>> groups;        // absent: the host's
+  Origin origin = Origin::kSame;
   bool ungated = false;
 };
 
@@ -30,7 +38,8 @@ struct ExplainAnswer {
   MatchSet covering;  // every rule that covers one of the paths
 };
 
-// An open for write that only `watch` rules cover is answered with what its change will be told as.
+// `ruleset` is one that holds all groups. An open for write that only `watch` rules cover is
+// answered with what its change will be told as.
 ExplainAnswer Explain(const Ruleset& ruleset, const ExplainQuery& query);
 
 }  // namespace fileward

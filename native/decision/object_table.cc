@@ -18,10 +18,14 @@ void Signal(const UniqueFd& event) {
 }
 
 constexpr size_t kUpdateCapacity = 16384;
+constexpr size_t kGivenBackCapacity = 64;
 
 }  // namespace
 
 void ObjectTable::Add(const FileIdentity& identity, uint64_t birth_ns, ObjectName name) {
+  if (std::find(devices_.begin(), devices_.end(), identity.dev) == devices_.end()) {
+    devices_.push_back(identity.dev);
+  }
   Object& object = objects_[identity];
   if (!SameBirth(object.birth_ns, birth_ns)) object.names.clear();
   object.birth_ns = birth_ns;
@@ -53,9 +57,13 @@ void RulesetSwap::MarkApplied() {
 }
 
 ObjectUpdates::ObjectUpdates()
-    : queue_(kUpdateCapacity), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+    : queue_(kUpdateCapacity),
+      given_back_(kGivenBackCapacity),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 bool ObjectUpdates::Send(ObjectUpdate update) {
+  while (given_back_.TryPop()) {
+  }
   while (!closed_.load(std::memory_order_acquire)) {
     if (queue_.TryPush(update)) {
       Wake();
@@ -65,6 +73,9 @@ bool ObjectUpdates::Send(ObjectUpdate update) {
   }
   return false;
 }
+
+// Where the queue is full the caller frees it: a moment of its time, no more.
+void ObjectUpdates::GiveBack(std::unique_ptr<WorkloadRules> rules) { given_back_.TryPush(rules); }
 
 void ObjectUpdates::Wake() const { Signal(wake_); }
 

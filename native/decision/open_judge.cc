@@ -4,11 +4,13 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
 
 #include "native/decision/opener_subject.h"
+#include "native/decision/rules_apply.h"
 #include "native/kernel/process_files.h"
 
 namespace fileward {
@@ -37,20 +39,54 @@ std::string PathOf(int fd, uint32_t nlink) {
   return std::string(path);
 }
 
+void LeaveAlone(PendingOpen& open) { open.state = PendingOpen::State::kNotCovered; }
+
+FileAtMount AtMount(const PendingOpen& open) {
+  return {open.event.raw_fd, open.file.identity, open.file.birth_ns, open.file.mount_id};
+}
+
+// Takes away what no `block` rule holds anything of.
+void KeepGating(std::vector<Covering>& coverings) {
+  std::erase_if(coverings, [](Covering& covering) {
+    covering.gated = GatedOperations(*covering.rules->ruleset, covering.Names());
+    return covering.gated.empty();
+  });
+}
+
+bool AllowsAtDeadline(std::span<const Covering> coverings) {
+  return std::none_of(coverings.begin(), coverings.end(), [](const Covering& covering) {
+    return DeadlineVerdict(*covering.rules->ruleset, covering.Names()) == Verdict::kDeny;
+  });
+}
+
+Operations Wanted(const Intent& intent, Operations gated) {
+  Operations wanted;
+  for (const Operation operation : kOperations) {
+    if (gated.Has(operation) && intent.wanted.Has(operation)) wanted.Add(operation);
+  }
+  return wanted;
+}
+
+// Ties go to configuration order.
+bool IsStricter(const Decision& decision, const Decision& than) {
+  if (decision.outcome != than.outcome) return decision.outcome > than.outcome;
+  return decision.rule_index < than.rule_index;
+}
+
 }  // namespace
 
 OpenJudge::OpenJudge(const ProcessTable& processes)
     : processes_(processes),
-      own_threads_(::open("/proc/self/task", O_PATH | O_DIRECTORY | O_CLOEXEC)),
-      apps_(std::make_shared<AppIdentities>()) {}
+      own_threads_(::open("/proc/self/task", O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
 
 void OpenJudge::Swap(RulesetSwap& swap) {
-  std::swap(ruleset_, swap.ruleset);
   std::swap(version_, swap.version);
-  std::swap(table_, swap.table);
-  // Indexes of exes mean something in their own ruleset only.
-  if (!swap.apps) swap.apps = std::make_shared<AppIdentities>();
-  std::swap(apps_, swap.apps);
+  workloads_.Swap(swap);
+}
+
+std::optional<uint64_t> OpenJudge::deadline_ns() const {
+  if (workloads_.empty()) return std::nullopt;
+  return workloads_.all().begin()->second->ruleset->deadline_ns();
 }
 
 bool OpenJudge::IsOwn(const PermissionEvent& event) const {
@@ -79,52 +115,41 @@ bool OpenJudge::Inspect(PendingOpen& open) const {
   return S_ISREG(status.stx_mode);
 }
 
-// A path text counts only on a mount of ours that shows its filesystem from the root; elsewhere (a
-// bind mount, another namespace) the file is found again from such a mount.
-std::optional<std::string> OpenJudge::HostPath(const PendingOpen& open) const {
-  if (!mounts_ || mounts_->IsPlain(open.file.mount_id)) {
-    return PathOf(open.event.raw_fd, open.file.nlink);
-  }
-  return mounts_->HostPath(open.event.raw_fd, open.file.identity.dev);
+WorkloadSet::Found OpenJudge::Find(const PendingOpen& open) const {
+  return workloads_.Find(AtMount(open), [&] { return PathOf(open.event.raw_fd, open.file.nlink); });
 }
 
-std::vector<CoveredName> OpenJudge::Found::Names() const {
-  std::vector<CoveredName> names;
-  if (object != nullptr) {
-    for (const ObjectName& name : object->names) names.push_back({name.path, *name.rules});
-  } else if (!matched.empty()) {
-    names.push_back({path, matched});
-  }
-  return names;
-}
-
-OpenJudge::Found OpenJudge::Find(const PendingOpen& open) const {
-  Found found;
-  if (const Object* object = table_.Find(open.file.identity, open.file.birth_ns)) {
-    found.object = object;
-    return found;
-  }
-  std::optional<std::string> path = HostPath(open);
-  if (!path || path->empty()) return found;
-  found.path = std::move(*path);
-  found.matched = ruleset_->Match(found.path);
-  return found;
-}
-
-Operations OpenJudge::Wanted(const PendingOpen& open, Operations gated) {
-  Operations wanted;
-  for (const Operation operation : kOperations) {
-    if (gated.Has(operation) && open.intent.wanted.Has(operation)) wanted.Add(operation);
-  }
-  return wanted;
-}
-
-void OpenJudge::NotCovered(PendingOpen& open, const Found& found) const {
-  open.state = PendingOpen::State::kNotCovered;
+void OpenJudge::NotCovered(PendingOpen& open, const WorkloadSet::Found& found) const {
+  LeaveAlone(open);
   // An app's file may have a mark of its own for its sake; one with other names may be covered by
   // them.
-  open.may_ignore = found.object == nullptr && !found.path.empty() && open.file.nlink == 1 &&
-                    apps_->ExesOf(open.file.identity).empty();
+  open.may_ignore =
+      found.all_paths_known && open.file.nlink == 1 && !workloads_.IsApp(open.file.identity);
+}
+
+WorkloadId OpenJudge::OpenerOf(PendingOpen& open) const {
+  if (!open.opener) open.opener = processes_.WorkloadOf(open.event.tid);
+  return *open.opener;
+}
+
+bool OpenJudge::AwaitsOpener(PendingOpen& open, std::span<const Covering> coverings) const {
+  const bool on_volume = std::any_of(coverings.begin(), coverings.end(), [&](const auto& covering) {
+    return covering.rules->workload != kHostWorkload &&
+           !workloads_.IsOnRootOf(*covering.rules, AtMount(open));
+  });
+  if (!on_volume || OpenerOf(open) != kHostWorkload) return false;
+  if (!processes_.MayBeOfNewWorkload(open.event.tid)) return false;
+  open.opener.reset();
+  return true;
+}
+
+void OpenJudge::KeepSpeaking(PendingOpen& open, std::vector<Covering>& coverings) const {
+  std::erase_if(coverings, [&](const Covering& covering) {
+    const WorkloadId owner = covering.rules->workload;
+    return owner != kHostWorkload &&
+           !RulesApply(*processes_.workloads(), owner, OpenerOf(open),
+                       workloads_.IsOnRootOf(*covering.rules, AtMount(open)));
+  });
 }
 
 bool OpenJudge::LearnIntent(PendingOpen& open) {
@@ -149,16 +174,20 @@ bool OpenJudge::IsSecondOfExec(const PendingOpen& open) {
   return same;
 }
 
-// False: the process table is behind, and would take an earlier exec for this one.
-bool OpenJudge::RememberScript(const PendingOpen& open, bool last_look) {
+// A script is an app of the opener's own workload, whose names it was given by. False: the process
+// table is behind, and would take an earlier exec for this one.
+bool OpenJudge::RememberScript(PendingOpen& open, bool last_look) {
   std::vector<std::string> names;
-  for (const uint32_t exe : apps_->ExesOf(open.file.identity)) {
-    if (exe >= ruleset_->exes().size() || !ruleset_->IsScript(exe)) continue;
-    names.push_back(PathOf(open.event.fd.get(), 1));
-    for (const PatternAlternative& alternative : ruleset_->exes()[exe].pattern.alternatives()) {
-      if (!alternative.literal) continue;
-      names.push_back(alternative.written_base);
-      names.push_back(alternative.base);
+  for (const auto& [workload, rules] : workloads_.all()) {
+    for (const uint32_t exe : rules->apps->ExesOf(open.file.identity)) {
+      if (exe >= rules->ruleset->exes().size() || !rules->ruleset->IsScript(exe)) continue;
+      if (OpenerOf(open) != workload) break;
+      names.push_back(PathOf(open.event.fd.get(), 1));
+      for (const PatternAlternative& name : rules->ruleset->exes()[exe].pattern.alternatives()) {
+        if (!name.literal) continue;
+        names.push_back(name.written_base);
+        names.push_back(name.base);
+      }
     }
   }
   if (names.empty()) return true;
@@ -169,10 +198,7 @@ bool OpenJudge::RememberScript(const PendingOpen& open, bool last_look) {
 
 void OpenJudge::Look(PendingOpen& open, Watchdog& watchdog, bool last_look) {
   if (open.needs_intent && !LearnIntent(open)) return;
-  if (!ruleset_ || !Inspect(open)) {
-    open.state = PendingOpen::State::kNotCovered;
-    return;
-  }
+  if (workloads_.empty() || !Inspect(open)) return LeaveAlone(open);
   if (open.tgid == 0) {
     open.tgid = processes_.TgidOf(open.event.tid);
     if (open.tgid == 0) {
@@ -180,72 +206,85 @@ void OpenJudge::Look(PendingOpen& open, Watchdog& watchdog, bool last_look) {
       open.tgid = status ? status->tgid : open.event.tid;
     }
   }
-  if ((open.event.mask & FAN_OPEN_EXEC_PERM) != 0 && !RememberScript(open, last_look)) return;
-  const Found found = Find(open);
-  const std::vector<CoveredName> names = found.Names();
-  const Operations gated = GatedOperations(*ruleset_, names);
-  if (gated.empty()) return NotCovered(open, found);
-  watchdog.SetVerdict(open.slot, DeadlineVerdict(*ruleset_, names) != Verdict::kDeny);
+  const bool is_exec = (open.event.mask & FAN_OPEN_EXEC_PERM) != 0;
+  if (is_exec && !RememberScript(open, last_look)) return;
+  WorkloadSet::Found found = Find(open);
+  std::vector<Covering>& coverings = found.coverings;
+  KeepGating(coverings);
+  if (coverings.empty()) return NotCovered(open, found);
+  const bool awaits_opener = !last_look && AwaitsOpener(open, coverings);
+  if (!awaits_opener) KeepSpeaking(open, coverings);
+  if (coverings.empty()) return LeaveAlone(open);
+  watchdog.SetVerdict(open.slot, AllowsAtDeadline(coverings));
+  if (awaits_opener) return;
   open.needs_intent = true;
   if (!LearnIntent(open)) return;
-  if (open.intent.state == Intent::State::kGone || IsSecondOfExec(open)) {
-    open.state = PendingOpen::State::kNotCovered;
-    return;
-  }
-  const Operations wanted = Wanted(open, gated);
-  if (wanted.empty()) {
-    open.state = PendingOpen::State::kNotCovered;
-    return;
-  }
-  Judge(open, names, wanted, last_look);
+  if (open.intent.state == Intent::State::kGone || IsSecondOfExec(open)) return LeaveAlone(open);
+  Judge(open, coverings, last_look);
   // Coverage may have heard of the creation before us, so a file that is in the table can be new
   // all the same.
-  const bool is_new =
-      found.object == nullptr || open.file.birth_ns + kNewFileNs > open.read_real_ns;
+  const bool is_known = coverings.front().object != nullptr;
+  const bool is_new = !is_known || open.file.birth_ns + kNewFileNs > open.read_real_ns;
   open.creat_fresh = open.intent.creates && is_new && open.file.size == 0;
 }
 
-void OpenJudge::Judge(PendingOpen& open, std::span<const CoveredName> names, Operations wanted,
-                      bool last_look) {
-  const OpenerSubject::Context context{*ruleset_, *apps_, processes_};
-  OpenerSubject subject(context, open.event.tid, open.tgid, open.read_ns, last_look);
-  const Question question{names, wanted, Gate::kOpen,
-                          open.intent.state == Intent::State::kUnproven};
-  open.decision = Evaluate(*ruleset_, question, subject);
-  if (open.decision.look_again) return;
+void OpenJudge::Judge(PendingOpen& open, std::span<const Covering> coverings, bool last_look) {
+  const OpenerSubject::Opener opener{open.event.tid, open.tgid, open.opener, open.read_ns};
+  bool judged = false;
+  bool look_again = false;
+  bool writes = false;
+  open.learned.clear();
+  for (const Covering& covering : coverings) {
+    const Operations wanted = Wanted(open.intent, covering.gated);
+    if (wanted.empty()) continue;
+    OpenerSubject subject({*covering.rules, workloads_.host(), processes_}, opener, last_look);
+    const std::vector<CoveredName> names = covering.Names();
+    const Question question{names, wanted, Gate::kOpen,
+                            open.intent.state == Intent::State::kUnproven};
+    const Decision decision = Evaluate(*covering.rules->ruleset, question, subject);
+    look_again = look_again || decision.look_again;
+    writes = writes || wanted.Has(Operation::kWrite);
+    for (const Learning& learning : decision.learned) {
+      open.learned.emplace_back(covering.rules->workload, learning);
+    }
+    if (judged && !IsStricter(decision, open.decision)) continue;
+    judged = true;
+    open.decision = decision;
+    open.workload = covering.rules->workload;
+    open.covered_path = names[decision.name_index].path;
+    open.package_manager = subject.package_manager();
+    const bool told = decision.outcome >= Outcome::kLearned;
+    if (told || open.intent.wanted.Has(Operation::kWrite)) open.exe = subject.exe();
+  }
+  if (!judged) return LeaveAlone(open);
+  if (look_again) return;
   open.state = PendingOpen::State::kJudged;
   open.ruleset_version = version_;
-  open.judged_write = wanted.Has(Operation::kWrite);
-  open.package_manager = subject.package_manager();
-  if (open.judged_write || open.IsReported()) open.exe = subject.exe();
-  open.covered_path = names[open.decision.name_index].path;
+  open.judged_write = writes;
   if (open.IsReported()) Describe(open);
 }
 
 void OpenJudge::Describe(PendingOpen& open) const {
-  open.path = PathOf(open.event.raw_fd, open.file.nlink);
-  if (open.path.empty()) open.path = open.covered_path;
+  open.path = workloads_.PathIn(open.workload, AtMount(open),
+                                PathOf(open.event.raw_fd, open.file.nlink), open.covered_path);
   open.process = SnapshotOf(open.event.tid, processes_);
 }
 
 void OpenJudge::Overtaken(PendingOpen& open, bool allowed) {
-  if (open.state == PendingOpen::State::kUndecided && ruleset_ && open.file.identity.known()) {
+  if (open.state == PendingOpen::State::kUndecided && open.file.identity.known()) {
     // It never parked, or its ancestry never settled: judged by what is proven now, without
     // believing more.
     if (open.intent.state == Intent::State::kRunning) {
       open.intent = {Intent::State::kUnproven, {Operation::kRead, Operation::kWrite}, false};
     }
-    const Found found = Find(open);
-    const std::vector<CoveredName> names = found.Names();
-    const Operations wanted = Wanted(open, GatedOperations(*ruleset_, names));
-    if (!wanted.empty()) Judge(open, names, wanted, true);
+    WorkloadSet::Found found = Find(open);
+    KeepGating(found.coverings);
+    KeepSpeaking(open, found.coverings);
+    Judge(open, found.coverings, true);
   }
-  if (open.state != PendingOpen::State::kJudged) {
-    open.state = PendingOpen::State::kNotCovered;
-    open.decision.verdict = allowed ? Verdict::kAllow : Verdict::kDeny;
-    return;
-  }
-  open.decision.verdict = allowed ? Verdict::kAllow : Verdict::kDeny;
+  const Verdict verdict = allowed ? Verdict::kAllow : Verdict::kDeny;
+  open.decision.verdict = verdict;
+  if (open.state != PendingOpen::State::kJudged) return LeaveAlone(open);
   if (!allowed) {
     open.decision.outcome = Outcome::kDenied;
     if (!open.process) Describe(open);

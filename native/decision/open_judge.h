@@ -1,8 +1,12 @@
 // One permission event: which file, what for, who, which rule. Everything between reading an event
 // and knowing its answer.
 //
-// Owned by the decision thread; holds what is in force there (ruleset, objects, apps, mounts). It
-// opens nothing, reads /proc files that can't block, and takes no lock but the process table's.
+// Look is the walk: who covers the file (WorkloadSet), whose rules speak for this opener
+// (RulesApply), what it wants (Intent), what each of those rules says (Evaluate with an
+// OpenerSubject), the strictest wins.
+//
+// Owned by the decision thread; holds what is in force there for all workloads. It opens nothing,
+// reads /proc files that can't block, and takes no lock but the process table's.
 #ifndef FILEWARD_DECISION_OPEN_JUDGE_H_
 #define FILEWARD_DECISION_OPEN_JUDGE_H_
 
@@ -13,13 +17,14 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "native/base/unique_fd.h"
 #include "native/decision/evaluate.h"
 #include "native/decision/intent.h"
-#include "native/decision/object_table.h"
 #include "native/decision/watchdog.h"
+#include "native/decision/workload_set.h"
 #include "native/kernel/fanotify_group.h"
 #include "native/process/process_snapshot.h"
 #include "native/process/process_table.h"
@@ -48,6 +53,8 @@ struct PendingOpen {
   uint64_t next_look_ns = 0;  // set aside until then
   uint64_t backoff_ns = 0;
   int32_t tgid = 0;
+  // Whose process it is; asked only where a container's rules could speak.
+  std::optional<WorkloadId> opener;
   bool needs_intent = false;  // a rule could decide, once it is known what for
   Intent intent;
   OpenedFile file;
@@ -56,6 +63,9 @@ struct PendingOpen {
   enum class State : uint8_t { kUndecided, kOwn, kNotCovered, kJudged };
   State state = State::kUndecided;
   Decision decision;
+  WorkloadId workload = kHostWorkload;  // whose rule decided
+  // Of all workloads whose rules spoke; `decision.learned` is of the one that decided.
+  std::vector<std::pair<WorkloadId, Learning>> learned;
   uint64_t ruleset_version = 0;
   bool answered = false;    // by us, not by the watchdog
   bool may_ignore = false;  // no rule covers it, and nothing else needs its events
@@ -82,10 +92,9 @@ class OpenJudge {
 
   // In force from now on; what was goes back in `swap` to be freed elsewhere.
   void Swap(RulesetSwap& swap);
-  void SetApps(std::shared_ptr<const AppIdentities> apps) { apps_ = std::move(apps); }
-  void SetMounts(std::shared_ptr<const MountView> mounts) { mounts_ = std::move(mounts); }
-  ObjectTable& table() { return table_; }
-  const Ruleset* ruleset() const { return ruleset_.get(); }
+  // Of the ruleset in force; nothing before the first.
+  std::optional<uint64_t> deadline_ns() const;
+  WorkloadSet& workloads() { return workloads_; }
 
   // True: the open is the agent's own and must be allowed before anything else.
   bool IsOwn(const PermissionEvent& event) const;
@@ -100,34 +109,27 @@ class OpenJudge {
   void Overtaken(PendingOpen& open, bool allowed);
 
  private:
-  struct Found {
-    const Object* object = nullptr;  // known by identity; otherwise by path:
-    std::string path;
-    MatchSet matched;
-
-    // Views into this and the table.
-    std::vector<CoveredName> Names() const;
-  };
   bool Inspect(PendingOpen& open) const;
-  Found Find(const PendingOpen& open) const;
-  static Operations Wanted(const PendingOpen& open, Operations gated);
-  std::optional<std::string> HostPath(const PendingOpen& open) const;
-  void NotCovered(PendingOpen& open, const Found& found) const;
+  WorkloadSet::Found Find(const PendingOpen& open) const;
+  void NotCovered(PendingOpen& open, const WorkloadSet::Found& found) const;
+  WorkloadId OpenerOf(PendingOpen& open) const;
+  // A container's first opens come before we are told of it: as the host's they would be held to
+  // the rules of every container that shares the volume.
+  bool AwaitsOpener(PendingOpen& open, std::span<const Covering> coverings) const;
+  // Takes away the workloads whose rules don't speak for this opener.
+  void KeepSpeaking(PendingOpen& open, std::vector<Covering>& coverings) const;
   // False: look again.
   bool LearnIntent(PendingOpen& open);
   bool IsSecondOfExec(const PendingOpen& open);
-  bool RememberScript(const PendingOpen& open, bool last_look);
-  void Judge(PendingOpen& open, std::span<const CoveredName> names, Operations wanted,
-             bool last_look);
+  bool RememberScript(PendingOpen& open, bool last_look);
+  // By what the rules of all these say; the strictest wins.
+  void Judge(PendingOpen& open, std::span<const Covering> coverings, bool last_look);
   void Describe(PendingOpen& open) const;
 
   const ProcessTable& processes_;
   UniqueFd own_threads_;  // /proc/self/task
-  std::shared_ptr<const Ruleset> ruleset_;
   uint64_t version_ = 0;
-  ObjectTable table_;
-  std::shared_ptr<const AppIdentities> apps_;
-  std::shared_ptr<const MountView> mounts_;
+  WorkloadSet workloads_;
   // Threads whose exec was judged by FAN_OPEN_EXEC_PERM: FAN_OPEN_PERM of the same file follows
   // where both are marked.
   std::unordered_map<int32_t, FileIdentity> judged_execs_;

@@ -4,6 +4,7 @@
 
 #include "native/base/failure.h"
 #include "native/base/result.h"
+#include "native/base/volume_name.h"
 #include "native/kernel/process_files.h"
 
 namespace fileward {
@@ -34,6 +35,7 @@ void SetDecision(EventHeader& header, const PendingOpen& open) {
   header.mode = decision.mode;
   header.reason = decision.reason;
   header.rule_index = decision.rule_index;
+  header.workload = open.workload;
   header.package_manager = open.package_manager;
 }
 
@@ -44,6 +46,7 @@ OpenPublisher::OpenPublisher(EventRing& ring, bool collect_args)
 
 void OpenPublisher::TellCoverage(const PendingOpen& open) {
   JudgedOpen judged;
+  judged.workload = open.workload;
   judged.identity = open.file.identity;
   judged.birth_ns = open.file.birth_ns;
   judged.tgid = open.tgid;
@@ -77,17 +80,40 @@ void OpenPublisher::Publish(const PendingOpen& open, uint64_t duration_ns) {
   SetDecision(header, open);
   SetFile(header, open.file);
   if (open.process) SetProcess(*open.process);
-  writer_.Set(EventString::kPath, open.path);
-  if (open.path != open.covered_path) {
+  const bool is_stable = StableNameOf(open.path) == open.covered_path;
+  writer_.Set(EventString::kPath, is_stable ? open.covered_path : open.path);
+  if (!is_stable && open.path != open.covered_path) {
     writer_.Set(EventString::kProtectedPath, open.covered_path);
   }
   if (collect_args_) SetArgs(open.tgid);
   ring_.TryPush(writer_.Finish());
+  if (open.Allows()) PublishLearned(open);
+}
+
+// One record more for each rule and operation that learns and is not the one told.
+void OpenPublisher::PublishLearned(const PendingOpen& open) {
+  const Learning told{open.decision.rule_index, open.decision.operation};
+  for (const auto& [workload, learning] : open.learned) {
+    if (open.decision.outcome == Outcome::kLearned && learning == told) continue;
+    EventHeader& header = writer_.header();
+    // Not another open: nothing that is said of one is to be counted twice.
+    header.kind = EventKind::kAccess;
+    header.flags = 0;
+    header.operation = learning.operation;
+    header.outcome = Outcome::kLearned;
+    header.mode = Mode::kDiscover;
+    header.reason = Reason::kAppNotListed;
+    header.rule_index = learning.rule_index;
+    header.workload = workload;
+    header.verdict_duration_ns = 0;
+    ring_.TryPush(writer_.Finish());
+  }
 }
 
 void OpenPublisher::SetProcess(const ProcessSnapshot& process) {
   EventHeader& header = writer_.header();
   header.actor_state = EventActorState::kKnown;
+  header.actor_workload = process.workload;
   header.pid = process.pid;
   header.tid = process.tid;
   header.ppid = process.ppid;

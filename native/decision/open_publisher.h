@@ -35,6 +35,7 @@ class OpenPublisher {
   void PublishOpenFailed(uint64_t time_ns, int error_number);
 
  private:
+  void PublishLearned(const PendingOpen& open);
   void SetProcess(const ProcessSnapshot& process);
   void SetArgs(int32_t pid);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "native/kernel/process_files.h"
+#include "native/process/workload_users.h"
 
 namespace fileward {
 namespace {
@@ -14,33 +15,56 @@ bool Contains(std::span<const uint32_t> exes, uint32_t exe) {
 }  // namespace
 
 const FileIdentity& OpenerSubject::exe() {
-  if (!exe_) exe_ = ExeIdentity(tgid_).value_or(FileIdentity{});
+  if (!exe_) exe_ = ExeIdentity(opener_.tgid).value_or(FileIdentity{});
   return *exe_;
 }
 
-const std::vector<uint32_t>& OpenerSubject::ExesByText() {
-  if (!exes_by_text_) exes_by_text_ = context_.ruleset.MatchExes(ExePath(tgid_));
-  return *exes_by_text_;
+const std::string& OpenerSubject::exe_path() {
+  if (!exe_path_) {
+    exe_path_ = ExePath(opener_.tgid);
+    const std::string& prefix = context_.rules.root.prefix;
+    if (IsOwnProcess() && exe_path_->starts_with(prefix)) exe_path_->erase(0, prefix.size());
+  }
+  return *exe_path_;
 }
 
 FileIdentity OpenerSubject::script() const {
-  const auto view = context_.processes.Find(tgid_);
+  const auto view = context_.processes.Find(opener_.tgid);
   return view && view->run && view->run_verified ? view->run->script : FileIdentity{};
 }
 
 const Lineage& OpenerSubject::lineage() {
-  if (!lineage_) lineage_ = context_.processes.LineageOf(tid_, as_of_ns_);
+  if (!lineage_) lineage_ = context_.processes.LineageOf(opener_.tid, opener_.as_of_ns);
   return *lineage_;
 }
 
+// Whose file `exe` of the ruleset means.
+const WorkloadRules* OpenerSubject::RulesNaming(uint32_t exe) const {
+  return context_.rules.ruleset->exes()[exe].host ? context_.host : &context_.rules;
+}
+
+bool OpenerSubject::Names(uint32_t exe, const FileIdentity& identity) const {
+  const WorkloadRules* const rules = RulesNaming(exe);
+  // A container that has the host's program in a mount of its own doesn't become the host by it.
+  if (rules != &context_.rules && opener_.workload != kHostWorkload) return false;
+  return rules != nullptr && identity.known() && Contains(rules->apps->ExesOf(identity), exe);
+}
+
+// A text means a file only in the opener's own root.
+bool OpenerSubject::IsNamedBy(uint32_t exe, const std::string& path) const {
+  const WorkloadRules* const rules = RulesNaming(exe);
+  if (rules == nullptr || (IsContainers() && opener_.workload != rules->workload)) return false;
+  return Contains(rules->ruleset->MatchExes(path), exe);
+}
+
 Subject::Answer OpenerSubject::IsExe(uint32_t exe_index) {
-  if (exe().known() && Contains(context_.apps.ExesOf(exe()), exe_index)) return Answer::kYes;
-  return Contains(ExesByText(), exe_index) ? Answer::kMismatch : Answer::kNo;
+  if (Names(exe_index, exe())) return Answer::kYes;
+  return IsNamedBy(exe_index, exe_path()) ? Answer::kMismatch : Answer::kNo;
 }
 
 Subject::Answer OpenerSubject::IsScript(uint32_t exe_index) {
-  if (!context_.processes.CurrentAsOf(as_of_ns_)) return Unsettled();
-  return Contains(context_.apps.ExesOf(script()), exe_index) ? Answer::kYes : Answer::kNo;
+  if (!context_.processes.CurrentAsOf(opener_.as_of_ns)) return Unsettled();
+  return Names(exe_index, script()) ? Answer::kYes : Answer::kNo;
 }
 
 Subject::Answer OpenerSubject::AnyAncestor(const std::function<bool(const ExeRun& run)>& matches) {
@@ -58,19 +82,19 @@ Subject::Answer OpenerSubject::AnyAncestor(const std::function<bool(const ExeRun
 }
 
 Subject::Answer OpenerSubject::HasAncestor(uint32_t exe_index) {
-  return AnyAncestor(
-      [&](const ExeRun& run) { return Contains(context_.apps.ExesOf(run.exe), exe_index); });
+  return AnyAncestor([&](const ExeRun& run) { return Names(exe_index, run.exe); });
 }
 
 Subject::Answer OpenerSubject::IsPackageManager() {
-  const auto manager_of = [this](const FileIdentity& exe, const FileIdentity& script) {
-    const uint8_t manager = context_.ruleset.PackageManagerOf(context_.apps.ExesOf(exe));
-    return manager != 0 ? manager
-                        : context_.ruleset.PackageManagerOfScript(context_.apps.ExesOf(script));
+  const Ruleset& ruleset = *context_.rules.ruleset;
+  const AppIdentities& apps = *context_.rules.apps;
+  const auto manager_of = [&](const FileIdentity& exe, const FileIdentity& script) {
+    const uint8_t manager = ruleset.PackageManagerOf(apps.ExesOf(exe));
+    return manager != 0 ? manager : ruleset.PackageManagerOfScript(apps.ExesOf(script));
   };
   package_manager_ = manager_of(exe(), {});
   if (package_manager_ != 0) return Answer::kYes;
-  if (!context_.processes.CurrentAsOf(as_of_ns_)) return Unsettled();
+  if (!context_.processes.CurrentAsOf(opener_.as_of_ns)) return Unsettled();
   package_manager_ = manager_of({}, script());
   if (package_manager_ != 0) return Answer::kYes;
   const Answer answer = AnyAncestor([&](const ExeRun& run) {
@@ -80,26 +104,65 @@ Subject::Answer OpenerSubject::IsPackageManager() {
   });
   if (answer == Answer::kYes) return answer;
   package_manager_ = 0;
-  const bool text_says_so = context_.ruleset.PackageManagerOf(ExesByText()) != 0;
+  const bool same_root = !IsContainers() || IsOwnProcess();
+  const bool text_says_so =
+      same_root && ruleset.PackageManagerOf(ruleset.MatchExes(exe_path())) != 0;
   return answer != Answer::kUnsettled && text_says_so ? Answer::kMismatch : answer;
+}
+
+// On the host nobody is: the word means who starts a container's programs.
+Subject::Answer OpenerSubject::IsRuntime() {
+  if (!IsContainers()) return Answer::kNo;
+  if (opener_.workload == kHostWorkload) {
+    const bool known = context_.host != nullptr &&
+                       context_.host->ruleset->IsRuntime(context_.host->apps->ExesOf(exe()));
+    return known ? Answer::kYes : Answer::kNo;
+  }
+  if (!IsOwnProcess()) return Answer::kNo;
+  using FromOutside = ProcessTable::FromOutside;
+  switch (
+      context_.processes.CameFromOutside(opener_.tid, context_.rules.workload, opener_.as_of_ns)) {
+    case FromOutside::kNo:
+      return Answer::kNo;
+    case FromOutside::kYes:
+      return Answer::kYes;
+    case FromOutside::kUnknown:
+      return Answer::kUnknown;
+    case FromOutside::kUnsettled:
+      return Unsettled();
+  }
+  return Answer::kUnknown;
 }
 
 bool OpenerSubject::HasUser(uint32_t user_id) {
   if (!user_id_) {
-    const auto status = StatusOf(tid_);
+    const auto status = StatusOf(opener_.tid);
     if (!status) return false;
     user_id_ = status->euid;
   }
-  return *user_id_ == user_id;
+  const WorkloadUsers* const users = context_.rules.users.get();
+  if (users == nullptr || opener_.workload == kHostWorkload) return *user_id_ == user_id;
+  const std::string* const name = context_.rules.ruleset->UserName(user_id);
+  const std::optional<uint32_t> wanted = name == nullptr ? user_id : users->UidOf(*name);
+  return wanted && users->Inside(*user_id_) == *wanted;
 }
 
 bool OpenerSubject::HasUnit(std::string_view unit) {
-  if (!unit_) unit_ = UnitOfCgroup(CgroupOf(tgid_));
+  if (!unit_) {
+    const std::string cgroup = CgroupOf(opener_.tgid);
+    // What a container makes below its own cgroup is a unit there and nowhere else.
+    const bool counts = !IsContainers() || opener_.workload == kHostWorkload || IsOwnProcess();
+    const WorkloadId workload = IsOwnProcess() ? context_.rules.workload : kHostWorkload;
+    unit_ = counts ? UnitOfCgroup(context_.processes.workloads()->Within(workload, cgroup)) : "";
+  }
   return *unit_ == unit;
 }
 
 bool OpenerSubject::HasSha256(std::string_view sha256) {
-  return exe().known() && context_.apps.Sha256Of(exe()) == sha256;
+  const auto is = [&](const WorkloadRules& rules) { return rules.apps->Sha256Of(exe()) == sha256; };
+  // As in Names.
+  const bool asks_host = context_.host != nullptr && opener_.workload == kHostWorkload;
+  return exe().known() && (is(context_.rules) || (asks_host && is(*context_.host)));
 }
 
 }  // namespace fileward

@@ -64,7 +64,7 @@ void Ruleset::Index() {
   }
 }
 
-std::vector<uint32_t> Ruleset::MatchAnyGroup(std::string_view path) const {
+MatchSet Ruleset::Match(std::string_view path) const {
   std::vector<uint32_t> rules = path_trie_.Match(path);
   const std::vector<uint32_t> candidates = regex_trie_.Match(path);
   if (!candidates.empty()) {
@@ -89,36 +89,29 @@ std::vector<uint32_t> Ruleset::MatchAnyGroup(std::string_view path) const {
   return rules.empty() ? rules : Without(rules, except_trie_.Match(path));
 }
 
-MatchSet Ruleset::HostRules(std::vector<uint32_t> rules, std::vector<uint32_t> excepted) const {
-  MatchSet match = excepted.empty() ? std::move(rules) : Without(rules, excepted);
-  std::erase_if(match, [&](uint32_t rule) { return !rules_[rule].host; });
-  return match;
-}
-
-MatchSet Ruleset::Match(std::string_view path) const { return HostRules(MatchAnyGroup(path), {}); }
-
 MatchSet Ruleset::MatchInGroups(std::string_view path, std::span<const uint32_t> groups) const {
-  MatchSet match = MatchAnyGroup(path);
+  MatchSet match = Match(path);
   std::erase_if(match, [&](uint32_t rule) {
     return std::find(groups.begin(), groups.end(), rules_[rule].group) == groups.end();
   });
   return match;
 }
 
+MatchSet Ruleset::CouldMatch(std::vector<uint32_t> by_glob, const std::vector<uint32_t>& by_regex,
+                             const std::vector<uint32_t>& excepted) {
+  by_glob.insert(by_glob.end(), by_regex.begin(), by_regex.end());
+  MakeSet(by_glob);
+  return excepted.empty() ? std::move(by_glob) : Without(by_glob, excepted);
+}
+
 MatchSet Ruleset::CouldMatchIn(std::string_view directory) const {
-  std::vector<uint32_t> rules = path_trie_.CouldMatchIn(directory);
-  const std::vector<uint32_t> by_regex = regex_trie_.CouldMatchIn(directory);
-  rules.insert(rules.end(), by_regex.begin(), by_regex.end());
-  MakeSet(rules);
-  return HostRules(std::move(rules), except_trie_.MatchAllBelow(directory));
+  return CouldMatch(path_trie_.CouldMatchIn(directory), regex_trie_.CouldMatchIn(directory),
+                    except_trie_.MatchAllBelow(directory));
 }
 
 MatchSet Ruleset::CouldMatchBelow(std::string_view directory) const {
-  std::vector<uint32_t> rules = path_trie_.CouldMatchBelow(directory);
-  const std::vector<uint32_t> by_regex = regex_trie_.CouldMatchBelow(directory);
-  rules.insert(rules.end(), by_regex.begin(), by_regex.end());
-  MakeSet(rules);
-  return HostRules(std::move(rules), except_trie_.MatchAllBelow(directory));
+  return CouldMatch(path_trie_.CouldMatchBelow(directory), regex_trie_.CouldMatchBelow(directory),
+                    except_trie_.MatchAllBelow(directory));
 }
 
 std::vector<uint32_t> Ruleset::MatchExes(std::string_view path) const {
@@ -131,6 +124,15 @@ uint8_t Ruleset::PackageManagerOf(std::span<const uint32_t> exes) const {
 
 uint8_t Ruleset::PackageManagerOfScript(std::span<const uint32_t> scripts) const {
   return FirstManager(package_manager_of_script_, scripts);
+}
+
+bool Ruleset::IsRuntime(std::span<const uint32_t> exes) const {
+  return std::any_of(exes.begin(), exes.end(), [&](uint32_t exe) { return is_runtime_[exe]; });
+}
+
+const std::string* Ruleset::UserName(uint32_t user_id) const {
+  const auto found = user_names_.find(user_id);
+  return found == user_names_.end() ? nullptr : &found->second;
 }
 
 }  // namespace fileward

@@ -7,11 +7,13 @@
 #define FILEWARD_DECISION_RULESET_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "native/base/result.h"
@@ -43,7 +45,7 @@ struct AppEntry {
 struct Rule {
   std::string name;
   uint32_t group = 0;
-  bool host = false;  // its group has the host as a member
+  bool held = false;  // by the workload of this ruleset; otherwise it has no patterns
   std::vector<PathPattern> paths;
   std::vector<PathPattern> excepts;
   Behavior behavior = Behavior::kWatch;
@@ -64,6 +66,24 @@ struct RuleGroup {
   uint32_t rule_count = 0;
 };
 
+// The JSON of a ruleset, read once for all workloads that take their rules of it. Immutable.
+class RulesetText {
+ public:
+  static Result<std::shared_ptr<const RulesetText>> Read(std::string json);
+  ~RulesetText();
+  RulesetText(const RulesetText&) = delete;
+  RulesetText& operator=(const RulesetText&) = delete;
+
+ private:
+  friend class RulesetParser;
+  struct Tree;
+  RulesetText();
+  const std::unique_ptr<Tree> tree_;
+};
+
+// Which groups have the workload of a ruleset as a member.
+using GroupHolds = std::function<bool(const RuleGroup& group)>;
+
 struct ExePattern {
   PathPattern pattern;
   bool host = false;  // the host's file, whatever workload the rule guards
@@ -80,10 +100,19 @@ using MatchSet = std::vector<uint32_t>;
 
 class Ruleset {
  public:
-  // `resolver`, when given, says where the literal part of each pattern leads; both spellings then
-  // match.
+  // The ruleset of one workload: the host's, or whose groups `holds` names. Rules keep their
+  // numbers, but those of other groups cover nothing. `resolver`, when given, says where the
+  // literal part of each pattern leads in the workload's root; both spellings then match.
   static Result<std::shared_ptr<const Ruleset>> Parse(std::string_view json,
-                                                      const BaseResolver& resolver = {});
+                                                      const BaseResolver& resolver = {},
+                                                      const GroupHolds& holds = HoldsHost);
+  // kHeld: what other groups hold is left out, all but the rules' numbers, and an exe that nothing
+  // else names isn't resolved. For containers, of which there may be many.
+  enum class Content : uint8_t { kAll, kHeld };
+  static Result<std::shared_ptr<const Ruleset>> Parse(const RulesetText& text,
+                                                      const BaseResolver& resolver,
+                                                      const GroupHolds& holds, Content content);
+  static bool HoldsHost(const RuleGroup& group) { return group.host; }
   ~Ruleset();
   Ruleset(const Ruleset&) = delete;
   Ruleset& operator=(const Ruleset&) = delete;
@@ -96,13 +125,12 @@ class Ruleset {
   uint32_t max_depth() const { return max_depth_; }
   uint64_t deadline_ns() const { return deadline_ns_; }
 
-  // The rules of the host's groups that cover `path` (absolute, no trailing slash) and don't except
-  // it.
+  // The rules that cover `path` (absolute, no trailing slash) and don't except it.
   MatchSet Match(std::string_view path) const;
-  // The same for the named groups (indexes), the host's or not: explain.
+  // Of these only the named groups' (indexes): explain.
   MatchSet MatchInGroups(std::string_view path, std::span<const uint32_t> groups) const;
 
-  // For coverage: host rules that could cover an entry of `directory` / something anywhere below
+  // For coverage: rules that could cover an entry of `directory` / something anywhere below
   // it. Errs on the side of yes, but not where an `except` takes the whole directory out.
   MatchSet CouldMatchIn(std::string_view directory) const;
   MatchSet CouldMatchBelow(std::string_view directory) const;
@@ -117,13 +145,19 @@ class Ruleset {
   uint8_t PackageManagerOfScript(std::span<const uint32_t> scripts) const;
   // True when `exe` is named as a script: by an app entry or as a package manager's.
   bool IsScript(uint32_t exe) const { return is_script_[exe]; }
+  // True when one of `exes`, the host's, is a container runtime.
+  bool IsRuntime(std::span<const uint32_t> exes) const;
+
+  // The name by which the configuration gave this user, when it is to be looked up in the
+  // workload's own passwd; nullptr: it is a number.
+  const std::string* UserName(uint32_t user_id) const;
 
  private:
   friend class RulesetParser;
   Ruleset();
   void Index();
-  std::vector<uint32_t> MatchAnyGroup(std::string_view path) const;
-  MatchSet HostRules(std::vector<uint32_t> rules, std::vector<uint32_t> excepted) const;
+  static MatchSet CouldMatch(std::vector<uint32_t> by_glob, const std::vector<uint32_t>& by_regex,
+                             const std::vector<uint32_t>& excepted);
 
   std::vector<Rule> rules_;
   std::vector<RuleGroup> groups_;
@@ -132,6 +166,8 @@ class Ruleset {
   std::vector<uint8_t> package_manager_of_exe_;
   std::vector<uint8_t> package_manager_of_script_;
   std::vector<bool> is_script_;
+  std::vector<bool> is_runtime_;
+  std::unordered_map<uint32_t, std::string> user_names_;
   uint32_t max_marks_ = 0;
   uint32_t max_depth_ = 0;
   uint64_t deadline_ns_ = 0;

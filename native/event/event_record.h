@@ -12,6 +12,8 @@
 #include <string>
 #include <string_view>
 
+#include "native/base/workload.h"
+
 namespace fileward {
 
 enum class EventKind : uint16_t {
@@ -142,10 +144,12 @@ struct EventHeader {
   uint64_t process_start_ns = 0;  // CLOCK_REALTIME
   uint64_t verdict_duration_ns = 0;
   uint64_t count = 0;
+  WorkloadId workload = kHostWorkload;           // of the file: whose rule decided
+  WorkloadId actor_workload = kUnknownWorkload;  // of the process
   std::array<uint32_t, kEventStringCount> lengths{};
 };
 
-inline constexpr size_t kEventHeaderBytes = 200;
+inline constexpr size_t kEventHeaderBytes = 208;
 static_assert(sizeof(EventHeader) == kEventHeaderBytes && alignof(EventHeader) == 8);
 static_assert(offsetof(EventHeader, kind) == 4 && offsetof(EventHeader, flags) == 6);
 static_assert(offsetof(EventHeader, time_ns) == 8);
@@ -170,7 +174,9 @@ static_assert(offsetof(EventHeader, ppid) == 128 && offsetof(EventHeader, euid) 
 static_assert(offsetof(EventHeader, ruid) == 136 && offsetof(EventHeader, sequence) == 140);
 static_assert(offsetof(EventHeader, process_start_ns) == 144);
 static_assert(offsetof(EventHeader, verdict_duration_ns) == 152);
-static_assert(offsetof(EventHeader, count) == 160 && offsetof(EventHeader, lengths) == 168);
+static_assert(offsetof(EventHeader, count) == 160 && offsetof(EventHeader, workload) == 168);
+static_assert(offsetof(EventHeader, actor_workload) == 172);
+static_assert(offsetof(EventHeader, lengths) == 176);
 
 inline constexpr size_t kMaxPathBytes = 4096;
 inline constexpr size_t kMaxRecordAncestors = 8;

@@ -103,9 +103,17 @@ Result<void> PermissionGroup::MarkFile(int dirfd, const char* path, uint64_t mas
   return MarkGroup(group_.get(), FAN_MARK_ADD, mask, dirfd, path);
 }
 
-// EVENT_ON_CHILD stays while the mark has other bits; the kernel drops a mark that has none.
+// The kernel drops a mark that has no bit left, EVENT_ON_CHILD and ONDIR of a directory's included.
 Result<void> PermissionGroup::Unmark(int dirfd, const char* path, uint64_t mask) {
   return MarkGroup(group_.get(), FAN_MARK_REMOVE, mask, dirfd, path);
+}
+
+Result<void> PermissionGroup::MarkMount(int directory, uint64_t mask) {
+  return MarkGroup(group_.get(), FAN_MARK_ADD | FAN_MARK_MOUNT, mask, directory, ".");
+}
+
+Result<void> PermissionGroup::UnmarkMount(int directory, uint64_t mask) {
+  return MarkGroup(group_.get(), FAN_MARK_REMOVE | FAN_MARK_MOUNT, mask, directory, ".");
 }
 
 Result<void> PermissionGroup::IgnoreFile(int dirfd, const char* path, uint64_t mask) {

@@ -64,6 +64,10 @@ class PermissionGroup {
   Result<void> MarkFile(int dirfd, const char* path, uint64_t mask);
   // Takes bits off a mark of either kind; the mark goes with its last one.
   Result<void> Unmark(int dirfd, const char* path, uint64_t mask);
+  // The same for all files that are opened through the mount of this directory, also those in
+  // directories that have no mark yet.
+  Result<void> MarkMount(int directory, uint64_t mask);
+  Result<void> UnmarkMount(int directory, uint64_t mask);
 
   // Mutes a file in a marked directory, for every process, until Unignore or, where the kernel can,
   // until its inode leaves the cache. Its own mark (MarkFile) and this exclude each other.

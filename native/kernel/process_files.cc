@@ -16,7 +16,7 @@ namespace {
 
 struct LinkTarget {
   FileIdentity identity;
-  bool unlinked = false;
+  uint32_t names = 0;
 };
 
 // DONT_SYNC: what the kernel has cached is enough, and a FUSE or network server can't make us wait.
@@ -27,18 +27,23 @@ std::optional<LinkTarget> LookAt(const char* path) {
     return std::nullopt;
   }
   return LinkTarget{{makedev(file.stx_dev_major, file.stx_dev_minor), file.stx_ino},
-                    file.stx_nlink == 0};
+                    file.stx_nlink};
+}
+
+std::string ReadLink(const char* link) {
+  std::array<char, PATH_MAX> text;
+  const ssize_t length = ::readlink(link, text.data(), text.size());
+  return length <= 0 ? std::string{} : std::string(text.data(), static_cast<size_t>(length));
 }
 
 std::string ReadExeLink(int32_t pid, bool unlinked) {
-  std::array<char, PATH_MAX> text;
-  const ssize_t length = ::readlink(ProcPath(pid, "exe").c_str(), text.data(), text.size());
-  if (length <= 0) return {};
-  std::string_view path(text.data(), static_cast<size_t>(length));
+  std::string path = ReadLink(ProcPath(pid, "exe").c_str());
+  // No program is a directory: that mount of one file hangs nowhere (runc runs itself from such).
+  if (path == "/") return {};
   // A real name may end so too; only a file without a name has it added.
   constexpr std::string_view kDeleted = " (deleted)";
-  if (unlinked && path.ends_with(kDeleted)) path.remove_suffix(kDeleted.size());
-  return std::string(path);
+  if (unlinked && path.ends_with(kDeleted)) path.resize(path.size() - kDeleted.size());
+  return path;
 }
 
 struct CloseDirectory {
@@ -137,7 +142,28 @@ std::string ExePath(int32_t pid) {
 std::optional<Exe> ExeOf(int32_t pid) {
   const std::optional<LinkTarget> target = LookAt(ProcPath(pid, "exe").c_str());
   if (!target) return std::nullopt;
-  return Exe{target->identity, ReadExeLink(pid, target->unlinked)};
+  return Exe{target->identity, ReadExeLink(pid, target->names == 0)};
+}
+
+std::optional<uint32_t> ExeNames(int32_t pid) {
+  const std::optional<LinkTarget> target = LookAt(ProcPath(pid, "exe").c_str());
+  if (!target) return std::nullopt;
+  return target->names;
+}
+
+Place PlaceOf(int32_t pid) {
+  const std::optional<LinkTarget> mounts = LookAt(ProcPath(pid, "ns/mnt").c_str());
+  const std::optional<LinkTarget> root = LookAt(ProcPath(pid, "root").c_str());
+  if (!mounts || !root) return {};
+  return Place{mounts->identity.ino, root->identity};
+}
+
+std::string PathAt(const Place& place, int32_t pid, std::string path) {
+  const Place ours = PlaceOf(::getpid());
+  if (place.mount_namespace != ours.mount_namespace || place.root == ours.root) return path;
+  const std::string root = ReadLink(ProcPath(pid, "root").c_str());
+  const bool below = root.size() > 1 && path.starts_with(root) && path[root.size()] == '/';
+  return below ? path.substr(root.size()) : path;
 }
 
 std::string CgroupOf(int32_t pid) {
@@ -169,7 +195,13 @@ std::string CgroupOf(int32_t pid) {
   return std::string(path);
 }
 
-std::string UnitOfCgroup(const std::string& cgroup) {
+bool IsExiting(int32_t pid) {
+  constexpr uint64_t kExiting = 4;  // PF_EXITING
+  const std::optional<ProcessStat> stat = StatOf(pid);
+  return !stat || (stat->flags & kExiting) != 0;
+}
+
+std::string UnitOfCgroup(std::string_view cgroup) {
   std::string_view rest = cgroup;
   bool in_slice = false;
   while (rest.starts_with('/')) {
@@ -203,14 +235,10 @@ std::vector<std::string> ArgumentsOf(int32_t pid, size_t max_bytes) {
   return arguments;
 }
 
-bool RunsScript(int32_t pid, const std::vector<std::string>& names) {
+bool RunsScript(int32_t pid, const std::vector<std::string>& names, const Place& place) {
   // Of python, perl and sh; -c, -e, -m and whatever takes a value are not among them.
   constexpr std::string_view kHarmlessOptions = "BEIPSTbdqsuvw";
-  for (const char* place : {"ns/mnt", "root"}) {
-    const auto theirs = LookAt(ProcPath(pid, place).c_str());
-    const auto ours = LookAt((std::string("/proc/self/") + place).c_str());
-    if (!theirs || !ours || theirs->identity != ours->identity) return false;
-  }
+  if (!place.known() || PlaceOf(pid) != place) return false;
   const std::vector<std::string> arguments = ArgumentsOf(pid, 4096);
   size_t at = 1;
   if (arguments.size() > 2 && arguments[1].size() > 1 && arguments[1].front() == '-' &&

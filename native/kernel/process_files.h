@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "native/base/file_identity.h"
@@ -96,8 +97,10 @@ uint64_t BootToRealtimeNs(uint64_t boot_ns);
 
 // Identity of the running executable: what mount namespaces can't forge.
 std::optional<FileIdentity> ExeIdentity(int32_t pid);
+// How many names its file has; 0 when it was deleted or replaced.
+std::optional<uint32_t> ExeNames(int32_t pid);
 // Text of the link, for people; may be forged by its owner's mounts. " (deleted)" is taken off
-// where the file has no name left.
+// where the file has no name left; empty where it can't be reached by any.
 std::string ExePath(int32_t pid);
 // Both with one look each; empty identity when gone.
 struct Exe {
@@ -106,21 +109,37 @@ struct Exe {
 };
 std::optional<Exe> ExeOf(int32_t pid);
 
-// "/system.slice/ssh.service": of the systemd hierarchy, else of v2, else of any controller.
+// Which files the names of a process mean.
+struct Place {
+  uint64_t mount_namespace = 0;  // 0: not known, the process is gone
+  FileIdentity root;
+
+  bool known() const { return mount_namespace != 0; }
+  friend bool operator==(const Place&, const Place&) = default;
+};
+Place PlaceOf(int32_t pid);
+// `path` of ours as a process has it that is at `place`: one that was chrooted in our own mount
+// namespace has a part of it cut off. Others' paths come as they have them.
+std::string PathAt(const Place& place, int32_t pid, std::string path);
+
+// "/system.slice/ssh.service": of the systemd hierarchy, else of v2, else of any controller. Empty
+// when gone; a v1 hierarchy says "/" of a process that is exiting.
 std::string CgroupOf(int32_t pid);
+// Or gone.
+bool IsExiting(int32_t pid);
 // "ssh.service": the unit of the system manager in such a path, else "". A user's own units never
 // count.
-std::string UnitOfCgroup(const std::string& cgroup);
+std::string UnitOfCgroup(std::string_view cgroup);
 
 // The NUL-separated arguments, at most `max_bytes`. Reads the process' memory and may block on what
 // it mapped there: never on the decision thread.
 std::vector<std::string> ArgumentsOf(int32_t pid, size_t max_bytes);
 
 // Whether a process that has just exec'ed an interpreter was told to run a script by one of these
-// absolute names, in our own mount namespace and root: others could make a name mean any file. What
-// follows the interpreter must be the name, or options that bring no code with them and then the
-// name. Reads memory as ArgumentsOf does.
-bool RunsScript(int32_t pid, const std::vector<std::string>& names);
+// absolute names, at `place`: elsewhere a name could mean any file. What follows the interpreter
+// must be the name, or options that bring no code with them and then the name. Reads memory as
+// ArgumentsOf does.
+bool RunsScript(int32_t pid, const std::vector<std::string>& names, const Place& place);
 
 // O_* flags of each open descriptor of `pid` that is this file. Opens nothing of the process'.
 std::vector<int> OpenFlagsOf(int32_t pid, const FileIdentity& identity);

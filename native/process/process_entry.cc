@@ -40,13 +40,25 @@ std::shared_ptr<const ProcessTable::Chain> ProcessTable::Process::ChainForChild(
   return shorter;
 }
 
+std::string ProcessTable::Process::NameOf(const FileIdentity& exe) const {
+  for (size_t back = 0; run && back < RunCount(); ++back) {
+    if (Run(back).exe == exe && !Run(back).path.empty()) return Run(back).path;
+  }
+  for (const Chain* at = chain.get(); at != nullptr; at = at->parent.get()) {
+    if (at->run->exe == exe && !at->run->path.empty()) return at->run->path;
+  }
+  return {};
+}
+
 std::shared_ptr<ExeRun> ReadRun(int32_t pid, uint64_t since_ns) {
   auto run = std::make_shared<ExeRun>();
   run->since_ns = since_ns;
   if (std::optional<Exe> exe = ExeOf(pid)) {
     run->exe = exe->identity;
-    run->path = std::move(exe->path);
+    run->place = PlaceOf(pid);
+    run->path = PathAt(run->place, pid, std::move(exe->path));
   }
+  run->cgroup = ReadCgroup(pid);
   run->read_ns = MonotonicNs();
   if (!run->exe.known()) run->certain.store(false, std::memory_order_relaxed);
   return run;
@@ -54,6 +66,7 @@ std::shared_ptr<ExeRun> ReadRun(int32_t pid, uint64_t since_ns) {
 
 std::shared_ptr<const std::string> ReadCgroup(int32_t pid) {
   std::string cgroup = CgroupOf(pid);
+  if (cgroup == "/" && IsExiting(pid)) return nullptr;
   return cgroup.empty() ? nullptr : std::make_shared<const std::string>(std::move(cgroup));
 }
 

@@ -43,6 +43,8 @@ struct ProcessTable::Process {
   uint32_t old_children = 0;    // forked before, alive
   uint64_t exited_ns = 0;
   std::shared_ptr<const ExeRun> run;
+  FileIdentity exe_at_fork;      // as it was looked at
+  bool forker_unproven = false;  // that isn't what the forker ran: CLONE_PARENT
   struct NotedScript {
     FileIdentity identity;  // not known(): none
     std::vector<std::string> names;
@@ -55,6 +57,13 @@ struct ProcessTable::Process {
 
   // The chain of what this process forks now.
   std::shared_ptr<const Chain> ChainForChild() const;
+  // All runs that are kept, the present one at 0.
+  size_t RunCount() const { return 1 + earlier.size(); }
+  const ExeRun& Run(size_t back) const { return back == 0 ? *run : *earlier[back - 1]; }
+  // How it, or who forked it, called this program; empty when none of them ran it.
+  std::string NameOf(const FileIdentity& exe) const;
+  // A run that it did not begin itself: the forker's, if exe_at_fork is the same.
+  bool Inherited(const ExeRun& its_run) const { return its_run.since_ns < fork_ns; }
 };
 
 // Looks at what `pid` runs now.

@@ -1,4 +1,6 @@
 // What each message of the feed changes in the table.
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -34,9 +36,11 @@ ProcessTable::Process* ProcessTable::Emplace(int32_t pid, uint64_t now_ns) {
   if (const auto old = processes_->find(pid); old != processes_->end()) {
     if (!old->second.exited) MarkExited(old->second, now_ns);
     std::erase_if(exited_, [pid](const auto& entry) { return entry.second == pid; });
+    forgotten_ns_ = std::max(forgotten_ns_, old->second.exited_ns);
     processes_->erase(old);
   }
   if (processes_->size() >= limits_.processes) {
+    forgotten_ns_ = now_ns;
     CountFailure(Failure::kProcessTableFull);
     return nullptr;
   }
@@ -73,14 +77,17 @@ void ProcessTable::OnFork(const ProcEvent& event) {
   child->ppid = event.parent_tgid;
   child->fork_ns = event.timestamp_ns;
   child->start_ns = event.timestamp_ns + boot_minus_monotonic_ns;
+  child->exe_at_fork = exe.value_or(FileIdentity{});
   Process* parent = Live(event.parent_tgid);
   if (parent == nullptr) {
     SetRun(*child, std::make_shared<ExeRun>());
     child->run->certain.store(false, std::memory_order_relaxed);
+    child->forker_unproven = true;
     return;
   }
   SetRun(*child, parent->run);
   child->run_verified = exe.has_value() && exe->known() && *exe == parent->run->exe;
+  child->forker_unproven = !child->run_verified;
   child->parent_serial = parent->serial;
   child->parent_execs = parent->exec_count;
   child->ruid = parent->ruid;
@@ -98,8 +105,12 @@ FileIdentity ProcessTable::StartedScript(int32_t pid) {
     const std::lock_guard lock(mutex_);
     if (Process* process = Live(pid)) noted = std::exchange(process->next_script, {});
   }
-  const bool started = noted.identity.known() && RunsScript(pid, noted.names);
-  return started ? noted.identity : FileIdentity{};
+  if (!noted.identity.known()) return {};
+  // The names are those of its workload.
+  const WorkloadId workload = WorkloadOf(pid);
+  if (workload == kUnknownWorkload) return {};
+  const int32_t init = workload == kHostWorkload ? ::getpid() : workloads()->InitOf(workload);
+  return RunsScript(pid, noted.names, PlaceOf(init)) ? noted.identity : FileIdentity{};
 }
 
 void ProcessTable::OnExec(const ProcEvent& event) {
@@ -107,7 +118,6 @@ void ProcessTable::OnExec(const ProcEvent& event) {
   run->script = StartedScript(event.tgid);
   const std::vector<int32_t> children = ListChildren(event.tgid);
   const uint64_t now_ns = MonotonicNs();
-  std::shared_ptr<const std::string> cgroup = ReadCgroup(event.tgid);
   const std::lock_guard lock(mutex_);
   // A thread that execs takes the leader's pid over; the leader's exit came before.
   const auto found = processes_->find(event.tgid);
@@ -135,12 +145,24 @@ void ProcessTable::OnExec(const ProcEvent& event) {
   }
   process->old_children += std::exchange(process->young_children, 0);
   process->forks_unproven = process->old_children > 0 || HasOldChildren(children);
+  TellCgroup(*process, *run);
+  if (run->path.empty() && run->exe.known()) run->path = process->NameOf(run->exe);
   SetRun(*process, std::move(run));
   process->run_verified = true;
   process->run_read_here = true;
   ++process->exec_count;
   process->last_exec_ns = event.timestamp_ns;
-  if (cgroup) process->cgroup = std::move(cgroup);
+}
+
+// The cgroup as it was read for `run`, in one copy where nothing changed; and that of the forker.
+void ProcessTable::TellCgroup(Process& process, ExeRun& run) {
+  if (run.cgroup && process.cgroup && *run.cgroup == *process.cgroup) run.cgroup = process.cgroup;
+  if (run.cgroup) process.cgroup = run.cgroup;
+  const Process* forker = Live(process.ppid);
+  if (forker == nullptr || forker->serial != process.parent_serial) return;
+  if (run.place.known() && forker->run->place == run.place) {
+    run.cgroup_of_forker = forker->run->cgroup;
+  }
 }
 
 // Whether one of `children`, read after the exec, was there before it: counting forks misses those
@@ -204,6 +226,7 @@ void ProcessTable::DropThreads(Process& process) {
 void ProcessTable::ForgetExited(uint64_t now_ns) {
   while (!exited_.empty() && (exited_.size() > limits_.exited ||
                               exited_.front().first + limits_.keep_exited_ns < now_ns)) {
+    forgotten_ns_ = std::max(forgotten_ns_, exited_.front().first);
     processes_->erase(exited_.front().second);
     exited_.pop_front();
   }

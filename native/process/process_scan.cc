@@ -48,10 +48,9 @@ void ProcessTable::ScanOne(int32_t pid) {
   const std::optional<ProcessStatus> status = StatusOf(pid);
   const std::optional<uint64_t> start_ns = StartTime(pid);
   if (!status || !start_ns) return;
-  std::shared_ptr<const ExeRun> run = ReadRun(pid, 0);
+  const std::shared_ptr<ExeRun> run = ReadRun(pid, 0);
   if (!status->has_memory) run->certain.store(true, std::memory_order_relaxed);  // a kernel thread
   const std::vector<int32_t> threads = ListThreads(pid);
-  std::shared_ptr<const std::string> cgroup = ReadCgroup(pid);
   const uint64_t now_ns = MonotonicNs();
   const std::lock_guard lock(mutex_);
   Process* process = Live(pid);
@@ -72,7 +71,7 @@ void ProcessTable::ScanOne(int32_t pid) {
     // It is new, or exec'ed while messages were lost: the children that it has are older than that.
     process->old_children += std::exchange(process->young_children, 0);
     process->forks_unproven = process->old_children > 0;
-    SetRun(*process, std::move(run));
+    SetRun(*process, run);
     process->run_verified = true;
     process->run_read_here = true;
     process->exec_count += known ? 1 : 0;
@@ -82,7 +81,7 @@ void ProcessTable::ScanOne(int32_t pid) {
   process->ruid = status->ruid;
   process->euid = status->euid;
   process->uid_known = true;
-  process->cgroup = std::move(cgroup);
+  process->cgroup = run->cgroup;
   DropThreads(*process);
   for (const int32_t tid : threads) {
     if (tid == pid || thread_groups_.size() >= limits_.threads) continue;

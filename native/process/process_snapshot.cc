@@ -30,7 +30,8 @@ ProcessSnapshot SnapshotOf(int32_t tid, const ProcessTable& table) {
   }
   if (std::optional<Exe> exe = ExeOf(tid)) {
     snapshot.exe = exe->identity;
-    snapshot.exe_path = std::move(exe->path);
+    snapshot.exe_path = PathAt(PlaceOf(tid), tid, std::move(exe->path));
+    if (snapshot.exe_path.empty()) snapshot.exe_path = table.NameOf(snapshot.pid, exe->identity);
   } else if (view && view->run && view->run_verified) {
     snapshot.exe = view->run->exe;
     snapshot.exe_path = view->run->path;
@@ -39,8 +40,16 @@ ProcessSnapshot SnapshotOf(int32_t tid, const ProcessTable& table) {
     snapshot.script = view->run->script;
   }
   snapshot.cgroup = CgroupOf(tid);
-  if (snapshot.cgroup.empty() && view) snapshot.cgroup = view->cgroup;
-  snapshot.unit = UnitOfCgroup(snapshot.cgroup);
+  // It may be exiting where it says "/".
+  if ((snapshot.cgroup.empty() || snapshot.cgroup == "/") && view && !view->cgroup.empty()) {
+    snapshot.cgroup = view->cgroup;
+  }
+  const std::shared_ptr<const WorkloadCgroups> workloads = table.workloads();
+  if (!snapshot.cgroup.empty() || workloads->empty()) {
+    snapshot.workload = workloads->Of(snapshot.cgroup);
+  }
+  const std::string_view units = workloads->Within(snapshot.workload, snapshot.cgroup);
+  snapshot.unit = UnitOfCgroup(units);
   const Lineage lineage = table.LineageOf(snapshot.pid, 0);
   for (const auto& run : lineage.ancestors) {
     if (snapshot.ancestors.size() == kMaxAncestors) break;

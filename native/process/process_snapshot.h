@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "native/base/file_identity.h"
+#include "native/base/workload.h"
 #include "native/process/process_table.h"
 
 namespace fileward {
@@ -23,8 +24,9 @@ struct ProcessSnapshot {
   FileIdentity exe;
   FileIdentity
       script;  // that exe, its interpreter, runs; not known(): none that an app entry names
-  std::string exe_path;
+  std::string exe_path;  // in its own root
   std::string cgroup;
+  WorkloadId workload = kUnknownWorkload;
   std::string unit;                    // of the system manager, else ""
   std::vector<std::string> ancestors;  // executable paths, nearest first, at most kMaxAncestors
 };

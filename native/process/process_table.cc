@@ -10,7 +10,9 @@ namespace fileward {
 
 ProcessTable::ProcessTable() : ProcessTable(Limits{}) {}
 ProcessTable::ProcessTable(const Limits& limits)
-    : limits_(limits), processes_(std::make_unique<ProcessMap>()) {}
+    : limits_(limits),
+      processes_(std::make_unique<ProcessMap>()),
+      workloads_(std::make_shared<const WorkloadCgroups>()) {}
 ProcessTable::~ProcessTable() = default;
 
 const ProcessTable::Process* ProcessTable::OfThread(int32_t tid) const {
@@ -46,6 +48,12 @@ int32_t ProcessTable::TgidOf(int32_t tid) const {
   const std::lock_guard lock(mutex_);
   const Process* process = OfThread(tid);
   return process != nullptr && !process->exited ? process->pid : 0;
+}
+
+std::string ProcessTable::NameOf(int32_t pid, const FileIdentity& exe) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = processes_->find(pid);
+  return found == processes_->end() ? std::string{} : found->second.NameOf(exe);
 }
 
 uint32_t ProcessTable::ExecCountOf(int32_t tid) const {

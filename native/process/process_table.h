@@ -25,7 +25,10 @@
 #include <vector>
 
 #include "native/base/file_identity.h"
+#include "native/base/workload.h"
 #include "native/kernel/proc_connector.h"
+#include "native/kernel/process_files.h"
+#include "native/process/workload_cgroups.h"
 
 namespace fileward {
 
@@ -33,10 +36,17 @@ namespace fileward {
 // and chains.
 struct ExeRun {
   FileIdentity exe;       // not known(): the process was gone before we looked
-  std::string path;       // text, for people
+  std::string path;       // text, for people, in its own root
   FileIdentity script;    // that `exe`, its interpreter, was started for; see NoteScript
   uint64_t since_ns = 0;  // CLOCK_MONOTONIC of the exec; 0: before we looked
-  uint64_t read_ns = 0;   // when exe was read
+  uint64_t read_ns = 0;   // when all this was read
+  // Where it was executed: tells a program that came into a container from one executed there. Null
+  // or not known(): the process was gone.
+  std::shared_ptr<const std::string> cgroup;
+  Place place;
+  // What the forker of the process had as its cgroup, if it was executed at the same place; else
+  // null.
+  std::shared_ptr<const std::string> cgroup_of_forker;
   // False when exe may be that of a later exec of the same process. Set by the feed, read by
   // anybody; guards nothing else: relaxed.
   mutable std::atomic<bool> certain{true};
@@ -102,6 +112,9 @@ class ProcessTable {
   std::optional<View> Find(int32_t pid) const;
   // Thread group of a thread (or of a leader); 0 when not known: ask StatusOf(tid).
   int32_t TgidOf(int32_t tid) const;
+  // How the process, or who forked it, called the program that it runs as `exe`; for one whose file
+  // can't be reached by a name. Empty when that isn't known.
+  std::string NameOf(int32_t pid, const FileIdentity& exe) const;
   // Execs that the table saw of this process (the cheap part of Find); 0 when not known.
   uint32_t ExecCountOf(int32_t tid) const;
   // Chain of a process or thread that did something before `as_of_ns` (CLOCK_MONOTONIC; when its
@@ -112,10 +125,32 @@ class ProcessTable {
   // does.
   bool RunsAlone(int32_t tid, uint64_t as_of_ns) const;
 
+  // All containers known from now on; any thread.
+  void SetWorkloads(std::shared_ptr<const WorkloadCgroups> workloads);
+  // Never null.
+  std::shared_ptr<const WorkloadCgroups> workloads() const;
+  // Whose process (or thread) this is now, by its cgroup in /proc, or by the table's once it is
+  // gone. While no container is known everything is the host's and nothing is read.
+  WorkloadId WorkloadOf(int32_t tid) const;
+  // Is this perhaps a container's that nobody has told us of yet? WorkloadOf says it is the host's.
+  bool MayBeOfNewWorkload(int32_t tid) const;
+
+  // Whether a process in the cgroup of `workload` is still the runtime's that put it there: it was
+  // forked by a program that was executed outside the container, and has itself executed nothing in
+  // it. What a container runs never is, a memfd or the runtime's own binary neither.
+  enum class FromOutside : uint8_t {
+    kNo,
+    kYes,
+    kUnknown,    // not all that it could have run was seen
+    kUnsettled,  // look again; see Lineage::settled
+  };
+  FromOutside CameFromOutside(int32_t tid, WorkloadId workload, uint64_t as_of_ns) const;
+
   // `tgid` is in an exec of `script`, which has these names: the kernel asks for the script's file
-  // before it starts the interpreter. That exec may fail and another follow, so the next one is
-  // believed to be it only if it hands the interpreter one of the names (RunsScript). Only when
-  // everything before is in the table (CurrentAsOf).
+  // before it starts the interpreter. The names are as the process' workload has them. That exec
+  // may fail and another follow, so the next one is believed to be it only if it hands the
+  // interpreter one of the names (RunsScript). Only when everything before is in the table
+  // (CurrentAsOf).
   void NoteScript(int32_t tgid, const FileIdentity& script, std::vector<std::string> names) const;
 
   // True when everything that happened before `monotonic_ns` is in the table. Otherwise tells the
@@ -152,10 +187,15 @@ class ProcessTable {
   const Process* OfThread(int32_t tid) const;
   Process* Emplace(int32_t pid, uint64_t now_ns);
   void SetRun(Process& process, std::shared_ptr<const ExeRun> run);
+  void TellCgroup(Process& process, ExeRun& run);
   void MarkExited(Process& process, uint64_t now_ns);
   void ForgetExited(uint64_t now_ns);
   void DropThreads(Process& process);
   bool HasOldChildren(const std::vector<int32_t>& children);
+  struct Entrance;
+  FromOutside OriginOf(const Process& process, const Entrance& entrance) const;
+  std::optional<FromOutside> ToldBy(const Process& other, const Process& process, uint64_t since_ns,
+                                    const Entrance& entrance) const;
   // Without it.
   FileIdentity StartedScript(int32_t pid);
 
@@ -171,7 +211,10 @@ class ProcessTable {
   std::unique_ptr<ProcessMap> processes_;               // guarded by mutex_
   std::unordered_map<int32_t, int32_t> thread_groups_;  // threads but leaders; guarded by mutex_
   std::deque<std::pair<uint64_t, int32_t>> exited_;     // when, who; guarded by mutex_
-  uint64_t next_serial_ = 1;                            // guarded by mutex_
+  uint64_t forgotten_ns_ = 0;  // nobody who left after this is forgotten; guarded by mutex_
+  uint64_t next_serial_ = 1;   // guarded by mutex_
+  mutable std::mutex workloads_mutex_;
+  std::shared_ptr<const WorkloadCgroups> workloads_;  // never null; guarded by workloads_mutex_
   mutable std::mutex feed_mutex_;
   int feed_wake_fd_ = -1;  // guarded by feed_mutex_
   std::atomic<bool> has_feed_{false};

@@ -6,6 +6,7 @@ import type { FeatureReport, RuleCoverage } from '../native/addon.ts';
 import { loadNative } from '../native/load.ts';
 import { type CompiledPolicy, compile, type RuleInfo } from '../policy/compile.ts';
 import type { AppEntry, Group } from '../policy/document.ts';
+import { criteriaText } from '../policy/criteria-text.ts';
 import { ruleEnforcement } from './enforcement.ts';
 import { columns, count, paint, print, printable } from './terminal.ts';
 
@@ -40,8 +41,12 @@ export async function check({ config, offline = false }: CheckOptions): Promise<
   if (glass) print(`${paint('yellow', 'break glass')}: ${glass}, every group acts as monitor`);
   for (const [index, group] of groups.entries()) {
     const rules = policy.rules.filter((rule) => rule.groupIndex === index);
-    showGroup(group, policy.ruleset.groups[index]?.host ?? false, rules.length);
-    for (const rule of rules) showRule(rule, features, coverage.get(rule.index));
+    const onHost = policy.ruleset.groups[index]?.host ?? false;
+    showGroup(group, rules.length);
+    for (const rule of rules) {
+      const found = coverage.get(rule.index);
+      showRule(rule, features, found && (onHost ? found : elsewhere(rule, found)));
+    }
   }
   if (warnings.length > 0) print();
   for (const warning of warnings) print(problemLine(warning, paint('yellow', 'warning')));
@@ -84,25 +89,28 @@ function inspect(policy: CompiledPolicy): Map<number, RuleCoverage> {
   }
 }
 
-function showGroup(group: Group, onHost: boolean, rules: number): void {
+/** Of a rule that only containers have this disk tells nothing but which of the host's apps are absent. */
+function elsewhere({ apps }: RuleInfo, { absent_apps: absent }: RuleCoverage): DiskFacts {
+  const ofHost = new Set(apps.filter(({ workload }) => workload === 'host').map(({ exe }) => exe));
+  return { absent_apps: absent.filter((pattern) => ofHost.has(pattern)) };
+}
+
+function showGroup(group: Group, rules: number): void {
   const labels = Object.entries(group.labels).map(([key, value]) => `${key}=${value}`);
   print();
   print(
-    [
-      paint('bold', group.name),
-      group.mode,
-      count(rules, 'rule'),
-      ...labels.map(printable),
-      ...(onHost ? [] : [paint('yellow', 'containers only: not yet enforced by this version')]),
-    ].join('  '),
+    [paint('bold', group.name), group.mode, count(rules, 'rule'), ...labels.map(printable)].join(
+      '  ',
+    ),
   );
+  const members = criteriaText(group.members);
+  if (members !== 'host') print(`  ${paint('dim', `members: ${printable(members)}`)}`);
 }
 
-function showRule(
-  rule: RuleInfo,
-  features: FeatureReport,
-  coverage: RuleCoverage | undefined,
-): void {
+/** What this disk says of a rule; no more than the apps where it covers nothing here. */
+type DiskFacts = Partial<RuleCoverage> & Pick<RuleCoverage, 'absent_apps'>;
+
+function showRule(rule: RuleInfo, features: FeatureReport, coverage: DiskFacts | undefined): void {
   const { source } = rule;
   const { denied, detected } = ruleEnforcement(rule, features);
   const mode =
@@ -114,24 +122,27 @@ function showRule(
   const facts: string[][] = [['path', printable(source.regex ?? source.path.join(', '))]];
   if (source.except.length > 0) facts.push(['except', printable(source.except.join(', '))]);
   facts.push(['apps', describeApps(source.apps)]);
-  if (coverage) {
-    facts.push([
-      'covers',
-      `${count(coverage.files, 'file')}, ${count(coverage.directories, 'directory', 'directories')}`,
-    ]);
-    for (const { pattern, real } of coverage.resolved) {
-      facts.push(['resolved', `${printable(pattern)} → ${printable(real)}`]);
-    }
-    if (coverage.absent.length > 0) facts.push(['absent', printable(coverage.absent.join(', '))]);
-    if (coverage.absent_apps.length > 0) {
-      facts.push(['absent apps', printable(coverage.absent_apps.join(', '))]);
-    }
-    for (const { error_type, detail } of coverage.degraded) {
-      facts.push([paint('yellow', 'gap'), `${error_type}: ${printable(detail)}`]);
-    }
-  }
+  if (coverage) facts.push(...diskLines(coverage));
   for (const line of columns(facts)) print(`    ${line}`);
   print(`    ${paint('red', 'denied')}: ${denied}; ${paint('cyan', 'only detected')}: ${detected}`);
+}
+
+function diskLines(coverage: DiskFacts): string[][] {
+  const { files, directories, resolved = [], absent = [], absent_apps, degraded = [] } = coverage;
+  const lines: string[][] = [];
+  if (files !== undefined && directories !== undefined) {
+    const folders = count(directories, 'directory', 'directories');
+    lines.push(['covers', `${count(files, 'file')}, ${folders}`]);
+  }
+  for (const { pattern, real } of resolved) {
+    lines.push(['resolved', `${printable(pattern)} → ${printable(real)}`]);
+  }
+  if (absent.length > 0) lines.push(['absent', printable(absent.join(', '))]);
+  if (absent_apps.length > 0) lines.push(['absent apps', printable(absent_apps.join(', '))]);
+  for (const { error_type, detail } of degraded) {
+    lines.push([paint('yellow', 'gap'), `${error_type}: ${printable(detail)}`]);
+  }
+  return lines;
 }
 
 function describeApps(apps: readonly AppEntry[]): string {

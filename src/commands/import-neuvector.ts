@@ -2,9 +2,9 @@ import { readNeuvectorFiles } from '../config/neuvector-file.ts';
 import { formatProblem, ProblemList } from '../config/problem.ts';
 import { Failure } from '../control/failure.ts';
 import { loadNative } from '../native/load.ts';
-import { type Import, importRules } from '../policy/neuvector.ts';
-import type { Note } from '../policy/neuvector-note.ts';
-import { importedYaml } from '../policy/neuvector-yaml.ts';
+import { type Import, importRules } from '../policy/neuvector/import.ts';
+import type { Note } from '../policy/neuvector/note.ts';
+import { importedYaml } from '../policy/neuvector/yaml.ts';
 import { describeProblems } from './load-policy.ts';
 import { count, paint, printable, printError } from './terminal.ts';
 

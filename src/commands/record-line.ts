@@ -8,6 +8,7 @@ export interface ShownRecord {
   readonly severity: number;
   readonly body: string;
   readonly attributes: Readonly<Record<string, unknown>>;
+  readonly resource?: Readonly<Record<string, unknown>>;
 }
 
 const EVENT_STYLES: Readonly<Record<string, Style>> = {
@@ -18,12 +19,14 @@ const EVENT_STYLES: Readonly<Record<string, Style>> = {
   learned: 'magenta',
 };
 
-/** `12:00:00.123  denied  host/shadow  /usr/bin/cat (pid 7) was denied to read /etc/shadow  [app_not_listed]` */
+/** `12:00:00.123  denied  web/conf  web-1: cat (pid 7) was denied read access to /etc/nginx/a  [app_not_listed]` */
 export function recordLine(
   record: ShownRecord,
   stream: NodeJS.WriteStream = process.stdout,
 ): string {
-  const { attributes } = record;
+  const { attributes, resource = {} } = record;
+  const isOfFile = /^fileward\.(file|rule)\./.test(record.event);
+  const container = isOfFile ? (resource['container.name'] ?? resource['container.id']) : undefined;
   const event = record.event.replace(/^fileward\.(file\.|rule\.)?/, '');
   const style = EVENT_STYLES[event] ?? severityStyle(record.severity);
   const count = Number(attributes['fileward.count'] ?? 1);
@@ -34,7 +37,7 @@ export function recordLine(
     paint('dim', record.time.slice(11, 23), stream),
     paint(style, event.padEnd(8), stream),
     ...(group && rule ? [printable(`${group}/${rule}`)] : []),
-    printable(record.body),
+    printable(`${container === undefined ? '' : `${container}: `}${record.body}`),
     ...(count > 1 ? [`×${count}`] : []),
     ...(reason ? [paint('dim', `[${printable(String(reason))}]`, stream)] : []),
   ];

@@ -8,6 +8,8 @@ import { codeOf, Failure, messageOf } from '../control/failure.ts';
 export interface RecordedEvent {
   /** `fileward.file.denied` */
   readonly event: string;
+  /** Milliseconds since the epoch; absent: the record does not say. */
+  readonly timeMs?: number;
   readonly attributes: Readonly<Record<string, unknown>>;
   readonly resource: Readonly<Record<string, unknown>>;
 }
@@ -32,10 +34,15 @@ export function noLines(): LineCounts {
 const MOST_LINE_BYTES = 64 * 1024 * 1024;
 const NEWLINE = 0x0a;
 
-/** The events of each line. `-` is stdin. @throws Failure 2 when the file can't be read or is compressed. */
+/**
+ * The events of each line. `-` is stdin.
+ * @param onUnreadable - told of each line that is none of ours or cut off, `FILE:LINE`
+ * @throws Failure 2 when the file can't be read or is compressed.
+ */
 export async function* readRecorded(
   file: string,
   counts: LineCounts,
+  onUnreadable?: (where: string) => void,
 ): AsyncGenerator<RecordedEvent[]> {
   const name = file === '-' ? 'stdin' : file;
   let number = 0;
@@ -46,7 +53,10 @@ export async function* readRecorded(
     const events = bytes && eventsOf(bytes.toString('utf8'), counts);
     if (events) {
       yield events;
-    } else if (!ended && bytes) {
+      continue;
+    }
+    onUnreadable?.(`${name}:${number}`);
+    if (!ended && bytes) {
       counts.cutOff.push(name);
     } else {
       counts.unreadable += 1;
@@ -116,7 +126,7 @@ function refuseCompressed(name: string, chunk: Buffer): void {
   if (magic.startsWith('1f8b') || magic === '28b52ffd') {
     throw new Failure(
       2,
-      `${name} is compressed; unpack it first, for example: zcat … | fileward replay -`,
+      `${name} is compressed; unpack it first, for example: zcat … | fileward … -`,
     );
   }
 }
@@ -130,11 +140,12 @@ function eventsOf(line: string, counts: LineCounts): RecordedEvent[] | undefined
     return undefined;
   }
   if (!isMap(value)) return undefined;
-  const { resourceLogs, event, attributes, resource } = value;
+  const { resourceLogs, event, attributes, resource, time } = value;
   if (Array.isArray(resourceLogs))
     return resourceLogs.flatMap((each) => eventsOfResource(each, counts));
   if (typeof event === 'string' && event.startsWith('fileward.') && isMap(attributes)) {
-    return [{ event, attributes, resource: isMap(resource) ? resource : {} }];
+    const timeMs = Date.parse(String(time));
+    return [{ event, attributes, resource: isMap(resource) ? resource : {}, ...timeOf(timeMs) }];
   }
   counts.foreign += 1;
   return [];
@@ -149,12 +160,20 @@ function eventsOfResource(resourceLogs: unknown, counts: LineCounts): RecordedEv
       const attributes = flat(isMap(record) && record['attributes']);
       const event = (isMap(record) && record['eventName']) || attributes['otel.event.name'];
       if (typeof event === 'string' && event.startsWith('fileward.')) {
-        return [{ event, attributes, resource: shared }];
+        const nanoseconds = isMap(record) ? record['timeUnixNano'] : undefined;
+        return [{ event, attributes, resource: shared, ...timeOf(Number(nanoseconds) / 1e6) }];
       }
       counts.foreign += 1;
       return [];
     }),
   );
+}
+
+/** The last time that a Date can hold. */
+const MOST_MS = 8.64e15;
+
+function timeOf(timeMs: number): { timeMs?: number } {
+  return timeMs > 0 && timeMs <= MOST_MS ? { timeMs: Math.floor(timeMs) } : {};
 }
 
 /** OTLP's list of keys and values as a map. */

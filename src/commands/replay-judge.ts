@@ -2,8 +2,9 @@
 import type { EvaluationAnswer, Evaluator } from '../native/addon.ts';
 import type { CompiledPolicy, RuleInfo } from '../policy/compile.ts';
 import type { Configuration } from '../policy/document.ts';
-import { type ExplainQuery, evaluationQuery, queryFromRecord } from '../policy/explain.ts';
+import { type ExplainQuery, evaluationQuery } from '../policy/explain.ts';
 import { host, isMember, type Workload } from '../policy/members.ts';
+import { queryFromRecord } from '../policy/record-query.ts';
 import type { RecordedEvent } from './recorded-events.ts';
 
 export interface Told {
@@ -180,7 +181,7 @@ function unitOf(cgroup: string): string {
   return /\.(service|scope|socket)$/.test(name) ? name : '';
 }
 
-/** As far as a record tells; labels are not on records. */
+/** As far as a record tells; labels are on it only where a collector has put them there. */
 function workloadOf(resource: RecordedEvent['resource']): Workload {
   const value = (name: string) => text(resource, name) || undefined;
   const id = value('container.id');
@@ -198,6 +199,7 @@ function workloadOf(resource: RecordedEvent['resource']): Workload {
         image: image && `${image}${tag}`,
         runtime: value('container.runtime.name'),
       },
+      ...labelsOf(resource, /^container\.label\.(.*)$/),
     },
     ...(pod !== undefined && {
       kubernetes: {
@@ -206,9 +208,22 @@ function workloadOf(resource: RecordedEvent['resource']): Workload {
           namespace: value('k8s.namespace.name'),
           container: value('k8s.container.name'),
         },
+        ...labelsOf(resource, /^k8s\.pod\.labels?\.(.*)$/),
       },
     }),
   };
+}
+
+/** Nothing when there are none: then they are not known. */
+function labelsOf(
+  resource: RecordedEvent['resource'],
+  pattern: RegExp,
+): { labels?: Record<string, string> } {
+  const found = Object.keys(resource).flatMap((name) => {
+    const [, key] = pattern.exec(name) ?? [];
+    return key === undefined ? [] : [[key, text(resource, name)] as const];
+  });
+  return found.length === 0 ? {} : { labels: Object.fromEntries(found) };
 }
 
 const judged = /^fileward\.(file\.(accessed|modified|violated|denied)|rule\.learned)$/;
@@ -225,6 +240,7 @@ const said = [
   'process.user.id',
   'process.linux.cgroup',
   'fileward.process.ancestors',
+  'fileward.process.origin',
 ];
 
 /** Events of one key get one answer. */

@@ -2,6 +2,7 @@ import { isatty } from 'node:tty';
 import { type Logger, pino } from 'pino';
 import { Agent } from '../agent.ts';
 import { packageVersion } from '../control/package.ts';
+import { loadNative } from '../native/load.ts';
 import type { FilewardRecord } from '../records/record.ts';
 import { toNdjson } from '../telemetry/ndjson.ts';
 import { durationOf } from './duration.ts';
@@ -18,6 +19,7 @@ export interface RunOptions {
 
 /** SIGTERM and SIGINT are answered within 5 s, whatever a collector does. */
 const STOP_MS = 4_500;
+const LAST_LINE_MS = 50;
 /** What may wait for a stalled reader. */
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
 const MAX_RECORD_BYTES = 8 * 1024 * 1024;
@@ -31,7 +33,8 @@ export async function run(options: RunOptions): Promise<number> {
   const stdout = new OutputStream(1, MAX_RECORD_BYTES);
   const log = await createLog(stderr);
   const onTerminal = process.stderr.isTTY;
-  let ended = (status: number): void => void stderr.end().then(() => process.exit(status));
+  const native = loadNative();
+  let ended = (status: number): void => void stderr.end().then(() => native.exitNow(status));
   const onStop = (signal: string) => {
     log.info({ signal }, 'stopping');
     ended(0);
@@ -71,13 +74,19 @@ export async function run(options: RunOptions): Promise<number> {
     const status = await new Promise<number>((resolve) => {
       ended = resolve;
     });
-    const timer = setTimeout(() => process.exit(status), STOP_MS);
+    const timer = setTimeout(() => {
+      log.error('not all could be told and kept in time');
+      // A moment for that line.
+      setTimeout(() => native.exitNow(status), LAST_LINE_MS);
+    }, STOP_MS);
     await agent.stop();
     await stdout.end();
     if (stdout.dropped > 0) log.warn({ records: stdout.dropped }, 'not printed: too slow a reader');
     clearTimeout(timer);
     log.info('stopped');
-    return status;
+    await stderr.end();
+    // All is told and kept. Node's own end would wait for whoever still reads a file for us.
+    return native.exitNow(status);
   } finally {
     await stderr.end();
     process.off('SIGTERM', onStop).off('SIGINT', onStop).off('uncaughtException', onBug);

@@ -4,6 +4,7 @@ import { describeTarget } from '../control/pause-target.ts';
 import type { LatencyStatus, StatusResult } from '../control/protocol.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { columns, count, paint, print, printable } from './terminal.ts';
+import { workloadRow } from './workload-lines.ts';
 
 export interface StatusOptions extends AgentOptions {
   readonly json?: boolean;
@@ -68,6 +69,7 @@ function show(result: StatusResult): void {
   }
   for (const line of columns(facts)) print(line);
   showLedger(result.ledger);
+  showWorkloads(result);
   showGroups(result);
 }
 
@@ -86,6 +88,17 @@ function showLedger(ledger: StatusResult['ledger']): void {
     ...(stage.unaccounted === 0 ? [] : [paint('red', `unaccounted ${stage.unaccounted}`)]),
   ]);
   for (const line of columns(rows)) print(line);
+}
+
+/** Containers, those that no group holds by number. */
+function showWorkloads({ workloads }: StatusResult): void {
+  const containers = workloads.filter(({ kind }) => kind === 'container');
+  if (containers.length === 0) return;
+  const members = containers.filter(({ groups }) => groups.length > 0);
+  print();
+  for (const line of columns(members.map(workloadRow))) print(line);
+  const others = containers.length - members.length;
+  if (others > 0) print(paint('dim', `${count(others, 'container')} in no group`));
 }
 
 function showGroups(result: StatusResult): void {
@@ -109,8 +122,10 @@ function showGroups(result: StatusResult): void {
     for (const line of columns(rows)) print(line);
   }
   for (const gap of result.gaps) {
+    const place = gap.rule === undefined ? gap.group : `${gap.group}/${gap.rule}`;
+    const where = gap.workload === undefined ? '' : ` in ${printable(gap.workload)}`;
     print(
-      `${paint('yellow', 'gap')}  ${gap.group}/${gap.rule}  ${gap.error_type}: ${printable(gap.detail)}`,
+      `${paint('yellow', 'gap')}  ${place}${where}  ${gap.error_type}: ${printable(gap.detail)}`,
     );
   }
 }

@@ -20,6 +20,8 @@ import { warnOfGroups, warnOfReplaceableApps } from './warnings.ts';
 export interface LoadOptions {
   /** `--config`. */
   readonly file?: string;
+  /** By path, what is taken for the text of a file: to validate what is not written yet. */
+  readonly instead?: ReadonlyMap<string, string>;
   /** Default: that of this process. */
   readonly env?: NodeJS.ProcessEnv;
   /** Nothing on this machine is looked at but the configuration files themselves. */
@@ -48,7 +50,7 @@ export type LoadResult =
 
 export async function loadConfiguration(options: LoadOptions = {}): Promise<LoadResult> {
   const problems = new ProblemList();
-  const reader = new SourceReader(problems);
+  const reader = new SourceReader(problems, options.instead);
   const { file, env = process.env, folder = defaultFolder } = options;
   const main = await findConfiguration(
     { env, folder, ...(file !== undefined && { file }) },

@@ -100,10 +100,19 @@ const interpreters =
 const multicalls =
   /^(busybox[\w.-]*|toybox|coreutils|sbase-box|hexdump-multicall|systemd-multicall)$/;
 
+/** A file with more names than that is one program under each of them, as busybox and git install themselves. */
+const mostNames = 10;
+
 /** Programs that are many programs: whoever is listed as one of them is everything that it runs. */
 export function appKind(path: string, machine: Machine): 'binary' | 'interpreter' | 'multicall' {
   const names = [basename(path), basename(machine.real(path))];
   if (names.some((name) => multicalls.test(name))) return 'multicall';
   const plain = names.map((name) => name.replace(/[*?]+$/, ''));
   return [...names, ...plain].some((name) => interpreters.test(name)) ? 'interpreter' : 'binary';
+}
+
+/** Of a running executable, whose path has no links, by the number of names that its file has. */
+export function runningAppKind(path: string, names: number): ReturnType<typeof appKind> {
+  const kind = appKind(path, offline);
+  return kind === 'binary' && names > mostNames ? 'multicall' : kind;
 }

@@ -1,12 +1,12 @@
 /** Reads files of NeuVector's resources, with every problem at its place. */
 import { readFileSync } from 'node:fs';
-import type { Note, Placed } from '../policy/neuvector-note.ts';
+import type { Note, Placed } from '../policy/neuvector/note.ts';
 import {
   type NeuvectorGroup,
   type NeuvectorRule,
   neuvectorGroupSchema,
   neuvectorRuleSchema,
-} from '../policy/neuvector-schema.ts';
+} from '../policy/neuvector/schema.ts';
 import type { ProblemList } from './problem.ts';
 import { suggestion } from './problem.ts';
 import { readText } from './read-file.ts';

@@ -1,16 +1,24 @@
 /** Opens one configuration file, whatever it is written in, and remembers every file that was looked at. */
 import { isCode, runCodeFile } from './code-file.ts';
 import type { ProblemList } from './problem.ts';
-import { readText } from './read-file.ts';
+import { type ReadResult, readText } from './read-file.ts';
 import { parseSource, SourceFile } from './source-file.ts';
 
 export class SourceReader {
   readonly problems: ProblemList;
   /** Everything that a change of would make a reload worth while. */
   readonly files = new Set<string>();
+  /** By path, what is taken for the text of a file. */
+  readonly #instead: ReadonlyMap<string, string>;
 
-  constructor(problems: ProblemList) {
+  constructor(problems: ProblemList, instead: ReadonlyMap<string, string> = new Map()) {
     this.problems = problems;
+    this.#instead = instead;
+  }
+
+  async readText(file: string): Promise<ReadResult> {
+    const text = this.#instead.get(file);
+    return text === undefined ? await readText(file) : { ok: true, text };
   }
 
   /** Says what is wrong with a file that can't be read; the explorer would read it unguarded. */
@@ -38,8 +46,9 @@ export async function openSource(
   return isCode(file) ? openCode(file, reader) : openText(file, reader);
 }
 
-async function openText(file: string, { problems }: SourceReader) {
-  const result = await readText(file);
+async function openText(file: string, reader: SourceReader) {
+  const { problems } = reader;
+  const result = await reader.readText(file);
   if (result.ok) return parseSource(file, result.text, problems);
   problems.error({ file, line: result.line, column: 1 }, result.message);
   return undefined;

@@ -5,7 +5,7 @@ import type { AppEntry, Configuration, Group, Position, Rule } from '../policy/d
 import { host, isMember } from '../policy/members.ts';
 import type { Operation } from '../policy/ruleset.ts';
 import { told } from './draft.ts';
-import { appKind, type Machine } from './machine.ts';
+import { appKind, type Machine, offline } from './machine.ts';
 import { globCharacters } from './patterns.ts';
 import type { ProblemList } from './problem.ts';
 
@@ -18,12 +18,17 @@ export function warnOfGroups(
     if (group.rules.length === 0)
       problems.warn(group.position, `group '${group.name}' has no rules`);
     const earlier = new EarlierPatterns();
+    const onHost = isMember(group.members, host);
     for (const rule of group.rules) {
       if (!rule.enabled) continue;
       warnOfHiding(rule, earlier, problems);
       warnOfWidth(rule, problems);
       warnOfNoEffect(rule, problems);
-      for (const app of rule.apps) warnOfBroadApp(app, problems, machine);
+      for (const app of rule.apps) {
+        // A container's files are not on this disk.
+        const looked = onHost || app.workload === 'host' ? machine : offline;
+        warnOfBroadApp(app, problems, looked);
+      }
     }
   }
 }

@@ -1,10 +1,10 @@
 /**
- * Keeps what coverage reports: what must outlive a restart goes into the state directory, and what a rule names and
- * can't be watched or enforced is told once when it begins and once when it is over.
+ * Keeps what coverage reports: what must outlive a restart goes into the state directory, and what a rule or group names
+ * and can't be watched or enforced is told once when it begins and once when it is over.
  */
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import type { CoverageReport, FollowedApp, MovedFile } from '../native/addon.ts';
+import type { CoverageReport, FollowedApp, MovedFile, RuleCoverage } from '../native/addon.ts';
 import type { Gap } from './protocol.ts';
 import type { StateDirectory } from './state-directory.ts';
 
@@ -15,52 +15,85 @@ const identity = { device: z.string(), inode: z.string(), birth_ns: z.string(), 
 const movedSchema = z.array(z.object({ ...identity, protected_path: z.string() }));
 const appsSchema = z.array(z.object({ ...identity, pattern: z.string(), current: z.boolean() }));
 
-export interface GapChange {
-  readonly degraded: readonly Gap[];
-  readonly restored: readonly Gap[];
+/** A gap, and the workload whose resource its records carry. */
+export interface PlacedGap {
+  readonly gap: Gap;
+  readonly workload: number;
+}
+
+export interface CoverageKeeperOptions {
+  readonly state: StateDirectory;
+  readonly log: Logger;
+  readonly tell: (
+    event: 'fileward.coverage.degraded' | 'fileward.coverage.restored',
+    body: string,
+    gap: Gap,
+    workload: number,
+  ) => void;
+  /** False for a container that has gone. */
+  readonly isThere: (workload: number) => boolean;
 }
 
 /** Names of a rule, by its index through all groups. */
 export type RuleNames = (ruleIndex: number) => { readonly group: string; readonly rule: string };
 
-export class CoverageKeeper {
-  readonly #state: StateDirectory;
-  readonly #log: Logger;
-  readonly #written = new Map<string, string>();
-  #gaps = new Map<string, Gap>();
+/** What of these rules is not covered. @param name - of the container, '' for the host */
+export function ruleGaps(
+  rules: readonly RuleCoverage[],
+  namesOf: RuleNames,
+  workload: number,
+  name: string,
+): PlacedGap[] {
+  return rules.flatMap(({ rule_index, degraded }) =>
+    degraded.map(({ error_type, detail }) => ({
+      workload,
+      gap: { ...namesOf(rule_index), ...(name !== '' && { workload: name }), error_type, detail },
+    })),
+  );
+}
 
-  constructor(state: StateDirectory, log: Logger) {
-    this.#state = state;
-    this.#log = log;
+export class CoverageKeeper {
+  readonly #options: CoverageKeeperOptions;
+  readonly #written = new Map<string, string>();
+  #gaps = new Map<string, PlacedGap>();
+
+  constructor(options: CoverageKeeperOptions) {
+    this.#options = options;
   }
 
   /** What an earlier agent left for this one. */
   readMoved(): readonly MovedFile[] {
-    return this.#state.read(MOVED_FILE, movedSchema) ?? [];
+    return this.#options.state.read(MOVED_FILE, movedSchema) ?? [];
   }
 
   readFollowedApps(): readonly FollowedApp[] {
-    return this.#state.read(APPS_FILE, appsSchema) ?? [];
+    return this.#options.state.read(APPS_FILE, appsSchema) ?? [];
   }
 
   get gaps(): readonly Gap[] {
-    return [...this.#gaps.values()];
+    return Array.from(this.#gaps.values(), ({ gap }) => gap);
   }
 
-  update(report: CoverageReport, namesOf: RuleNames): GapChange {
+  keep(report: CoverageReport): void {
     this.#keep(MOVED_FILE, report.moved);
     this.#keep(APPS_FILE, report.followed_apps);
-    const next = new Map<string, Gap>();
-    for (const rule of report.rules) {
-      for (const { error_type, detail } of rule.degraded) {
-        const gap: Gap = { ...namesOf(rule.rule_index), error_type, detail };
-        next.set(JSON.stringify(gap), gap);
-      }
+  }
+
+  /** Tells which are new and which are over. @param gaps - all that there are now */
+  update(gaps: readonly PlacedGap[]): void {
+    const { log, tell, isThere } = this.#options;
+    const before = this.#gaps;
+    this.#gaps = new Map(gaps.map((each) => [JSON.stringify(each), each]));
+    for (const [key, { gap, workload }] of this.#gaps) {
+      if (before.has(key)) continue;
+      log.warn(gap, 'coverage degraded');
+      tell('fileward.coverage.degraded', `Not wholly covered: ${gap.detail}`, gap, workload);
     }
-    const degraded = [...next].filter(([key]) => !this.#gaps.has(key)).map(([, gap]) => gap);
-    const restored = [...this.#gaps].filter(([key]) => !next.has(key)).map(([, gap]) => gap);
-    this.#gaps = next;
-    return { degraded, restored };
+    for (const [key, { gap, workload }] of before) {
+      if (this.#gaps.has(key)) continue;
+      const why = isThere(workload) ? 'Covered again' : 'Over, its container has gone';
+      tell('fileward.coverage.restored', `${why}: ${gap.detail}`, gap, workload);
+    }
   }
 
   /** A full disk costs what a restart would remember, not the agent. */
@@ -68,10 +101,10 @@ export class CoverageKeeper {
     const text = JSON.stringify(value);
     if (this.#written.get(file) === text) return;
     try {
-      this.#state.write(file, value);
+      this.#options.state.write(file, value);
       this.#written.set(file, text);
     } catch (error) {
-      this.#log.error({ err: error, file }, 'cannot write to the state directory');
+      this.#options.log.error({ err: error, file }, 'cannot write to the state directory');
     }
   }
 }

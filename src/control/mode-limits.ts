@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import type { Configuration } from '../policy/document.ts';
 import { Failure } from './failure.ts';
 import type { PauseRequest, PauseStatus, PauseTarget } from './protocol.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -181,4 +182,12 @@ function covers(pause: Pause, group: string, rule: string): boolean {
 
 function sameTarget(a: PauseTarget, b: PauseTarget): boolean {
   return a.group === b.group && a.rule === b.rule;
+}
+
+/** Groups with an enabled rule that is configured to protect. */
+export function protectingGroups({ document }: Configuration): ReadonlySet<string> {
+  const protects = document.groups.filter((group) =>
+    group.rules.some((rule) => rule.enabled && (rule.mode ?? group.mode) === 'protect'),
+  );
+  return new Set(protects.map((group) => group.name));
 }

@@ -3,6 +3,7 @@
  * After the response to `tail` the agent sends one line a record until either side closes.
  */
 import { z } from 'zod';
+import type { LearnedPage } from '../learning/learned-book.ts';
 import type { Stage } from '../records/ledger.ts';
 
 /** Longest line the agent reads from a client. */
@@ -28,6 +29,7 @@ export const requestSchema = z.discriminatedUnion('command', [
     for_ms: z.number().int().min(1000).max(MAX_PAUSE_MS),
     reason: z.string().trim().min(1).max(1024),
   }),
+  z.strictObject({ command: z.literal('learned'), after: z.int().min(0).optional() }),
   z.strictObject({ command: z.literal('resume'), group: name.optional(), rule: name.optional() }),
 ]);
 
@@ -51,6 +53,8 @@ export interface Results {
   readonly confirm: { readonly groups: readonly string[] };
   readonly release: null;
   readonly pause: PauseStatus;
+  /** A part; the next one comes after `next`. */
+  readonly learned: LearnedPage;
   readonly resume: { readonly ended: readonly PauseStatus[] };
 }
 
@@ -78,8 +82,10 @@ export interface RuleStatus {
   readonly rule: string;
   readonly behavior: string;
   readonly mode: string;
+  /** In all workloads that have it. */
   readonly files: number;
   readonly directories: number;
+  /** On the host. */
   readonly absent: readonly string[];
   /** Since the policy in force was loaded. */
   readonly quiet: { readonly read: number; readonly write: number; readonly exec: number };
@@ -87,9 +93,41 @@ export interface RuleStatus {
 
 export interface Gap {
   readonly group: string;
-  readonly rule: string;
+  /** Absent: about the whole group. */
+  readonly rule?: string;
+  /** Name or id of the container that it is about; absent: the host, or none in particular. */
+  readonly workload?: string;
   readonly error_type: string;
   readonly detail: string;
+}
+
+export interface WorkloadStatus {
+  readonly kind: 'host' | 'container';
+  /** Names of the groups that hold it. */
+  readonly groups: readonly string[];
+  /** By group, the criteria that hold. */
+  readonly why: Readonly<Record<string, string>>;
+  readonly container?: ContainerStatus;
+}
+
+/** What isn't known is ''. */
+export interface ContainerStatus {
+  readonly id: string;
+  readonly name: string;
+  readonly runtime: string;
+  readonly image: string;
+  readonly pod: string;
+  readonly namespace: string;
+  /** Of its init. */
+  readonly pid: number;
+  /** `no_group`: its files are nobody's concern. */
+  readonly state: 'covered' | 'starting' | 'failed' | 'no_group';
+  /** Since when all its files are covered, '' when they aren't. */
+  readonly covered: string;
+  readonly error: string;
+  /** Facts about it that no runtime tells, and why. */
+  readonly unknown: readonly string[];
+  readonly unknown_why: string;
 }
 
 /** Upper bounds; null beyond the last bound of the histogram, 0 without a verdict. */
@@ -119,7 +157,8 @@ export interface StatusResult {
   readonly break_glass: string;
   readonly pauses: readonly PauseStatus[];
   readonly unconfirmed: { readonly groups: readonly string[]; readonly until: string } | null;
-  readonly workloads: readonly { readonly kind: string; readonly groups: readonly string[] }[];
+  /** The host, then all containers there are. */
+  readonly workloads: readonly WorkloadStatus[];
   readonly groups: readonly GroupStatus[];
   readonly rules: readonly RuleStatus[];
   readonly marks: { readonly permission: number; readonly notification: number };

@@ -1,6 +1,11 @@
 /** Puts together what `fileward status` shows. */
 import type { Stage } from '../records/ledger.ts';
-import type { CoverageReport, HistogramSnapshot, SessionStats } from '../native/addon.ts';
+import type {
+  CoverageReport,
+  HistogramSnapshot,
+  RuleCoverage,
+  SessionStats,
+} from '../native/addon.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Operation } from '../policy/ruleset.ts';
 import type { LimitReason, ModeLimits } from './mode-limits.ts';
@@ -14,6 +19,7 @@ export interface StatusSource {
   readonly stats: SessionStats;
   readonly limits: ModeLimits;
   readonly gaps: readonly Gap[];
+  readonly workloads: StatusResult['workloads'];
   /** Whatever else keeps the agent from being wholly itself. */
   readonly troubles: readonly string[];
   readonly records: Readonly<Record<string, number>>;
@@ -25,7 +31,7 @@ export function statusOf(source: StatusSource): StatusResult {
   const { policy, report, stats, limits, gaps } = source;
   const degraded = [
     ...source.troubles,
-    ...gaps.map((gap) => `${gap.group}/${gap.rule}: ${gap.error_type}: ${gap.detail}`),
+    ...gaps.map((gap) => `${gapPlace(gap)}: ${gap.error_type}: ${gap.detail}`),
   ];
   return {
     ready: degraded.length === 0,
@@ -35,12 +41,7 @@ export function statusOf(source: StatusSource): StatusResult {
     break_glass: limits.breakGlass,
     pauses: limits.pauses,
     unconfirmed: limits.unconfirmed,
-    workloads: [
-      {
-        kind: 'host',
-        groups: policy.ruleset.groups.filter((group) => group.host).map((group) => group.name),
-      },
-    ],
+    workloads: source.workloads,
     groups: groupStatuses(policy, limits),
     rules: ruleStatuses(policy, report, stats),
     marks: stats.marks,
@@ -54,6 +55,12 @@ export function statusOf(source: StatusSource): StatusResult {
     export: source.exported,
     ledger: source.ledger,
   };
+}
+
+/** `GROUP/RULE in CONTAINER` */
+function gapPlace({ group, rule, workload }: Gap): string {
+  const place = rule === undefined ? group : `${group}/${rule}`;
+  return workload === undefined ? place : `${place} in ${workload}`;
 }
 
 /** The mode of a group is that of its strictest rule, what a person means by "the group protects". */
@@ -79,7 +86,16 @@ function ruleStatuses(
   report: CoverageReport,
   stats: SessionStats,
 ): RuleStatus[] {
-  const coverage = new Map(report.rules.map((rule) => [rule.rule_index, rule]));
+  const ofHost = new Map(report.rules.map((rule) => [rule.rule_index, rule]));
+  const all = [...report.rules, ...report.workloads.flatMap(({ rules }) => rules)];
+  const sums = (count: (rule: RuleCoverage) => number) => {
+    const byRule = new Map<number, number>();
+    for (const rule of all) {
+      byRule.set(rule.rule_index, (byRule.get(rule.rule_index) ?? 0) + count(rule));
+    }
+    return byRule;
+  };
+  const [files, directories] = [sums((rule) => rule.files), sums((rule) => rule.directories)];
   const inForce = stats.quiet.find((counts) => counts.ruleset_version === report.ruleset_version);
   const quiet = (rule: number, operation: Operation) =>
     Number(inForce?.count(rule, operation) ?? 0n);
@@ -88,9 +104,9 @@ function ruleStatuses(
     rule: rule.rule,
     behavior: rule.behavior,
     mode: rule.mode,
-    files: coverage.get(rule.index)?.files ?? 0,
-    directories: coverage.get(rule.index)?.directories ?? 0,
-    absent: coverage.get(rule.index)?.absent ?? [],
+    files: files.get(rule.index) ?? 0,
+    directories: directories.get(rule.index) ?? 0,
+    absent: ofHost.get(rule.index)?.absent ?? [],
     quiet: {
       read: quiet(rule.index, 'read'),
       write: quiet(rule.index, 'write'),

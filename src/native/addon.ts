@@ -26,6 +26,8 @@ export interface EvaluationQuery {
   readonly ancestors?: readonly string[];
   /** Only these groups (indexes); absent: the groups that hold the host. */
   readonly groups?: readonly number[];
+  /** Whose process, where `groups` are not the host's: of the workload itself (default), the host or another. */
+  readonly origin?: 'same' | 'host' | 'other';
   /** `open` is judged at the gate, `change` has none (rename, delete, attributes...). */
   readonly gate?: 'open' | 'change';
 }
@@ -101,10 +103,40 @@ export interface RuleCoverage {
   readonly degraded: readonly { error_type: string; detail: string }[];
 }
 
+/** A container that is there. One that no group holds is told all the same: its processes are its own. */
+export interface WorkloadSpec {
+  /** From 1 on, 32 bits, never given twice. */
+  readonly id: number;
+  /** Of its init, with the start time (field 22 of `/proc/<pid>/stat`). */
+  readonly pid: number;
+  readonly start_ticks: string;
+  /** As the native core reads it: of the systemd hierarchy, else of v2, else of the first one. */
+  readonly cgroup: string;
+  /** Names of the groups that hold it. */
+  readonly groups: readonly string[];
+}
+
+/** A container that a group of the ruleset in force holds. */
+export interface WorkloadReport {
+  readonly workload: number;
+  /**
+   * Empty: covered. `gone`: its init has ended. `no_root`: its init has no root of its own yet; it is tried again with
+   * each `setWorkloads`, as every error is. Else a sentence.
+   */
+  readonly error: string;
+  /** CLOCK_REALTIME, nanoseconds, when all its marks were placed first; 0n: never yet. */
+  readonly covered_ns: bigint;
+  /** Those of its groups only. */
+  readonly rules: readonly RuleCoverage[];
+}
+
 export interface CoverageReport {
   readonly ruleset_version: bigint;
+  /** Of all workloads. */
   readonly marks: { readonly permission: number; readonly notification: number };
+  /** The host's. */
   readonly rules: readonly RuleCoverage[];
+  readonly workloads: readonly WorkloadReport[];
   readonly moved: readonly MovedFile[];
   readonly followed_apps: readonly FollowedApp[];
 }
@@ -150,8 +182,21 @@ export interface HistogramSnapshot {
 }
 
 export interface Session {
-  /** Compiles, covers, swaps; resolves when the new ruleset decides and every mark is placed. */
-  setRuleset(json: string, version: bigint): Promise<CoverageReport>;
+  /**
+   * Compiles, covers, swaps; resolves when the new ruleset decides and every mark is placed.
+   * @param workloads - all containers that there are
+   */
+  setRuleset(
+    json: string,
+    version: bigint,
+    workloads: readonly WorkloadSpec[],
+  ): Promise<CoverageReport>;
+  /**
+   * @param workloads - all containers that there are now; who is missing has gone
+   * @returns when each is covered by the ruleset in force or says why not. A later call may take the place of this one:
+   * both resolve with what became of the later.
+   */
+  setWorkloads(workloads: readonly WorkloadSpec[]): Promise<CoverageReport>;
   /**
    * Copies whole event records into `buffer` (128 KiB at least); returns bytes written, 0 when empty. After `close()` it
    * gives what was left. `openEventSession` (session.ts) does this; use that.
@@ -166,8 +211,12 @@ export interface Session {
    * `drain` gives once this has resolved. Works after `close()` too; one call at a time.
    */
   coveredFiles(): Promise<Uint8Array<ArrayBuffer>>;
-  /** Answers what is outstanding, wakes the threads, closes both groups. Idempotent. */
-  close(): void;
+  /**
+   * Answers what is outstanding, wakes the threads, closes both groups. Idempotent.
+   * @returns false: a thread waits for a file that it may never get. It was left after 2 s: rules and openers with it, until
+   * the process ends
+   */
+  close(): boolean;
 }
 
 export interface Native {
@@ -195,4 +244,27 @@ export interface Native {
    * @throws Error with code, errno and syscall when the file can't be opened.
    */
   lockFile(path: string): boolean;
+  /**
+   * Ends the process at once, without a word to anybody. Node's own end waits for the threads of its pool, and one of them
+   * may wait for ever: for a file system of a container's, or of a server that is dead.
+   */
+  exitNow(status: number): never;
+  /** How many names the file has that a process runs, 0 when it was deleted or replaced; null: it has gone. */
+  exeNames(pid: number): number | null;
+  /**
+   * Reads a regular file as a process finds it: below its root, through its links. Never waits for a FIFO.
+   * @param startTicks - field 22 of `/proc/<pid>/stat`
+   * @returns at most `maxBytes`; null when the process has gone or there is no such regular file
+   */
+  readFileOf(
+    pid: number,
+    startTicks: string,
+    path: string | Uint8Array,
+    maxBytes: number,
+  ): Promise<Uint8Array<ArrayBuffer> | null>;
+  /**
+   * Finds a regular file in the same way; a link at the end is no regular file.
+   * @returns an O_PATH descriptor, to be opened as `/proc/self/fd/N` and closed by the caller
+   */
+  openFileOf(pid: number, startTicks: string, path: string | Uint8Array): Promise<number | null>;
 }

@@ -5,6 +5,7 @@
  * The bytes belong to the drain loop and are overwritten by its next slice: a `Buffer` a getter returned must be
  * copied to be kept; texts and numbers are copies already.
  */
+// Long because each field of a record has its getter.
 import * as layout from './event-layout.ts';
 
 const noBytes = Buffer.alloc(0);
@@ -207,6 +208,16 @@ export class EventBatch {
   /** Files of a directory change, events of a gap (0n: unknown number). */
   get count(): bigint {
     return this.#u64(layout.eventFields.count);
+  }
+
+  /** Of the file: whose rule decided. `hostWorkload`, or the id of a `WorkloadSpec`. */
+  get workload(): number {
+    return this.#u32(layout.eventFields.workload);
+  }
+
+  /** Of the process; `unknownWorkload`: not known. */
+  get actorWorkload(): number {
+    return this.#u32(layout.eventFields.actor_workload);
   }
 
   get pathBytes(): Buffer {

@@ -75,6 +75,10 @@ export const eventFlags = {
 } as const;
 export type EventFlag = keyof typeof eventFlags;
 
+/** The workload of the host, and of a process of which that isn't known; others are those of `WorkloadSpec`. */
+export const hostWorkload = 0;
+export const unknownWorkload = 0xffff_ffff;
+
 /** Byte offsets in a record's header, under the native field names. */
 export const eventFields = {
   size_bytes: 0,
@@ -115,7 +119,9 @@ export const eventFields = {
   process_start_ns: 144,
   verdict_duration_ns: 152,
   count: 160,
-  lengths: 168,
+  workload: 168,
+  actor_workload: 172,
+  lengths: 176,
 } as const;
 
 /** The strings behind the header, in this order. */

@@ -82,13 +82,18 @@ function typed(addon: Addon): Native {
     inspectCoverage: addon.inspectCoverage,
     sdNotify: addon.sdNotify,
     lockFile: addon.lockFile,
+    exitNow: addon.exitNow,
+    exeNames: addon.exeNames,
+    readFileOf: addon.readFileOf,
+    openFileOf: addon.openFileOf,
     openSession: (options) => typedSession(new addon.Session(options)),
   };
 }
 
 function typedSession(raw: RawSession): Session {
   return {
-    setRuleset: (json, version) => raw.setRuleset(json, version),
+    setRuleset: (json, version, workloads) => raw.setRuleset(json, version, workloads),
+    setWorkloads: (workloads) => raw.setWorkloads(workloads),
     drain: (buffer) => raw.drain(buffer),
     stats: () => {
       const { quiet, ...rest } = raw.stats();

@@ -62,15 +62,17 @@ export function openEventSession(native: Native, options: EventSessionOptions): 
 
   const session = native.openSession({ ...rest, onWake: schedule });
   return {
-    setRuleset: (json, version) => session.setRuleset(json, version),
+    setRuleset: (json, version, workloads) => session.setRuleset(json, version, workloads),
+    setWorkloads: (workloads) => session.setWorkloads(workloads),
     stats: () => session.stats(),
     release: (path) => session.release(path),
     coveredFiles: () => session.coveredFiles(),
     drainNow,
     drain,
     close() {
-      session.close();
+      const ended = session.close();
       drainNow();
+      return ended;
     },
   };
 }

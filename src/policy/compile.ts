@@ -9,6 +9,7 @@ import type {
   Severity,
 } from './document.ts';
 import { host, isMember } from './members.ts';
+import { containerRuntimes } from './container-runtimes.ts';
 import { packageManagers } from './package-managers.ts';
 import type {
   Behavior,
@@ -81,6 +82,7 @@ class Compiler {
   readonly #users: UserTable;
   readonly #exes: CompiledExe[] = [];
   readonly #exeIndexes = new Map<string, number>();
+  readonly #userNames: Record<string, string> = {};
   readonly #groups: CompiledGroup[] = [];
   readonly #rules: RuleInfo[] = [];
 
@@ -102,18 +104,21 @@ class Compiler {
   }
 
   finish(): CompiledPolicy {
-    const { limits, verdict } = this.#configuration;
+    const { limits, verdict, document } = this.#configuration;
     const managers = packageManagers.map(({ name, exes, scripts }) => ({
       name,
       exes: exes.map((exe) => this.#exe(exe, false)),
       scripts: scripts.map((script) => this.#exe(script, false)),
     }));
+    const runtimes = document.groups.some(mayHoldContainers) ? containerRuntimes : [];
     const ruleset: CompiledRuleset = {
       format: 1,
       limits,
       verdict: { deadline_ns: verdict.deadlineMs * 1e6, on_deadline: verdict.onDeadline },
       exes: this.#exes,
       package_managers: managers,
+      runtimes: runtimes.map((exe) => this.#exe(exe, true)),
+      users: this.#userNames,
       groups: this.#groups,
     };
     return { ruleset, json: JSON.stringify(ruleset), rules: this.#rules, users: this.#users };
@@ -152,11 +157,17 @@ class Compiler {
       ...(script !== undefined && { script }),
       ...(ancestor !== undefined && { ancestor }),
       children: app.children,
-      ...(app.user !== undefined && { user_id: this.#users.idOf(app.user) }),
+      ...(app.user !== undefined && { user_id: this.#userId(app.user) }),
       ...(app.unit !== undefined && { unit: app.unit }),
       ...(app.sha256 !== undefined && { sha256: app.sha256 }),
       package_manager: app.packageManager,
     };
+  }
+
+  #userId(user: string): number {
+    const id = this.#users.idOf(user);
+    if (String(id) !== user) this.#userNames[id] = user;
+    return id;
   }
 
   #exe(pattern: string, onHost: boolean): number {
@@ -196,6 +207,11 @@ class Compiler {
       position: rule.position,
     };
   }
+}
+
+/** Whether its criteria can hold for anything but the host. */
+export function mayHoldContainers({ members }: Group): boolean {
+  return members.some((criteria) => criteria.host !== true);
 }
 
 /** A set's entry may name only operations that this rule doesn't hold: it lists nobody here. */

@@ -20,15 +20,22 @@ export interface ExplainQuery {
   readonly script?: string;
   /** Name or number. */
   readonly user?: string;
-  /** Absent: the groups that hold the host. */
+  /** Absent: the groups that hold the workload. */
   readonly group?: string;
+  /** The groups that hold the workload; absent: the host's. */
+  readonly groups?: readonly string[];
   readonly unit?: string;
   readonly sha256?: string;
   /** Nearest first; absent: none that counts. */
   readonly ancestors?: readonly string[] | 'unknown';
   /** `change`: one that has no gate (rename, delete, attributes). */
   readonly gate?: 'open' | 'change';
+  /** Where the process comes from, as records say it; absent: `same`. */
+  readonly origin?: Origin;
 }
+
+/** `fileward.process.origin` */
+export type Origin = 'same' | 'host' | 'container';
 
 export interface CoveringRule {
   readonly rule: RuleInfo;
@@ -71,7 +78,8 @@ export function explain(
   evaluator: Evaluator,
   query: ExplainQuery,
 ): Explanation[] {
-  const groups = query.group === undefined ? undefined : [groupIndex(policy, query.group)];
+  const names = query.group === undefined ? query.groups : [query.group];
+  const groups = names?.map((name) => groupIndex(policy, name));
   const operations = query.operation === undefined ? allOperations : [query.operation];
   return operations.map((operation) => {
     const answer = evaluator.evaluate(evaluationQuery(query, operation, groups, policy.users));
@@ -93,11 +101,14 @@ export function evaluationQuery(
   groups: readonly number[] | undefined,
   users: UserTable,
 ): EvaluationQuery {
-  const { script, user, unit, sha256, ancestors = [], gate } = query;
+  const { user, unit, sha256, gate, origin } = query;
+  // No rule can name another container's programs, nor what runs below them.
+  const nameless = origin === 'container';
+  const { app = '', script, ancestors = [] } = nameless ? {} : query;
   return {
     paths: [query.path, ...(query.otherPaths ?? [])],
     operation,
-    exe: query.app ?? '',
+    exe: app,
     ...(script !== undefined && { script }),
     ...(user !== undefined && { user_id: users.idOf(user) }),
     ...(unit !== undefined && { unit }),
@@ -105,6 +116,7 @@ export function evaluationQuery(
     ...(ancestors !== 'unknown' && { ancestors }),
     ...(groups !== undefined && { groups }),
     ...(gate !== undefined && { gate }),
+    ...(origin !== undefined && { origin: nameless ? 'other' : origin }),
   };
 }
 
@@ -165,7 +177,7 @@ function whyOf(
 ): string {
   if (rule === undefined) {
     return answer.covering.length === 0
-      ? 'No rule covers this path: fileward leaves it alone.'
+      ? noRule(query)
       : `Rules cover this path, but none of them holds ${operation}: it is not covered.`;
   }
   const name = `${rule.group}/${rule.rule}`;
@@ -185,6 +197,11 @@ function whyOf(
     case 'discover':
       return `${unlisted}; it blocks, but is learning: the app would be learned.`;
   }
+}
+
+function noRule({ groups }: ExplainQuery): string {
+  const why = groups?.length === 0 ? 'No group holds this workload' : 'No rule covers this path';
+  return `${why}: fileward leaves it alone.`;
 }
 
 function told(app: AppEntry): string {
@@ -218,12 +235,14 @@ function changeFor(
   operation: Operation,
   { configuration, query }: Context,
 ): Change | undefined {
-  if (query.app === undefined) return undefined;
+  // Another container's program is no app here, whatever is listed.
+  if (query.app === undefined || query.origin === 'container') return undefined;
   const all = rule.operations.every((each) => each === operation);
   const app = {
     exe: query.app,
     ...(query.script !== undefined && { script: query.script }),
     ...(!all && { operations: [operation] }),
+    ...(query.origin === 'host' && { workload: 'host' as const }),
   };
   if (rule.position.file === configuration.file) {
     const place = `in 'apps' of rule '${rule.rule}', ${rule.position.file}:${rule.position.line}`;
@@ -234,54 +253,4 @@ function changeFor(
     place: `in ${configuration.file}`,
     yaml: overrideYaml(rule.group, rule.rule, [app]),
   };
-}
-
-/** Operations of records that are `write` for rules. */
-const changes = ['create', 'delete', 'rename', 'truncate', 'attributes'];
-
-/**
- * The question that a record's event asked, from its line of NDJSON.
- * @throws TypeError when the record is not one of a file.
- */
-export function queryFromRecord(record: {
-  readonly attributes?: Readonly<Record<string, unknown>>;
-}): ExplainQuery {
-  const attributes = record.attributes ?? {};
-  const text = (name: string) => {
-    const value = attributes[name];
-    return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined;
-  };
-  const [path, told] = [text('file.path'), text('fileward.operation')];
-  if (path === undefined || told === undefined) {
-    throw new TypeError(
-      'the record has no file.path and fileward.operation: it is not one of a file',
-    );
-  }
-  const operation = changes.includes(told) ? 'write' : told;
-  if (operation !== 'read' && operation !== 'write' && operation !== 'exec') {
-    throw new TypeError(`the record's fileward.operation is '${told}', which is no operation`);
-  }
-  const optional = {
-    app: text('process.executable.path'),
-    user: text('process.user.id'),
-    group: text('security_rule.ruleset.name'),
-  };
-  const others = ['fileward.file.protected_path', 'fileward.file.new_path'].map(text);
-  const ancestors = attributes['fileward.process.ancestors'];
-  return {
-    path,
-    otherPaths: others.filter((each) => each !== undefined),
-    operation,
-    ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
-    ancestors: Array.isArray(ancestors) ? ancestors.map(String) : 'unknown',
-    ...(isUngated(told, text('fileward.reason')) && { gate: 'change' as const }),
-  };
-}
-
-function isUngated(operation: string, reason: string | undefined): boolean {
-  return (
-    changes.includes(operation) ||
-    reason === 'not_enforceable' ||
-    reason === 'descriptor_not_judged'
-  );
 }

@@ -1,92 +1,166 @@
-/** Which workloads belong to a group. */
-import type { Criterion, MemberCriteria, WorkloadCriteria } from './document.ts';
+/** Which workloads belong to a group, and what can't be told yet. */
+import type { Criterion, Group, MemberCriteria, WorkloadCriteria } from './document.ts';
 
-/** What is known of a workload. Keys as in the criteria; a key that is absent matches nothing. */
+/** What is known of a workload. Keys as in the criteria. */
 export type Workload =
   | { readonly kind: 'host' }
   | {
       readonly kind: 'container';
       readonly container: WorkloadFacts;
+      /** Absent: not run by Kubernetes. */
       readonly kubernetes?: WorkloadFacts;
     };
 
 export interface WorkloadFacts {
+  /** A key that is absent is not known. */
   readonly keys: Readonly<Record<string, string | undefined>>;
   /** Absent: not known. */
   readonly labels?: Readonly<Record<string, string>>;
 }
 
+export interface Membership {
+  readonly member: boolean;
+  /** For people: the criteria that hold; '' for what is no member. */
+  readonly why: string;
+  /** What it turns on when that isn't known, e.g. `container.labels.app`: knowing it could make the workload a member. */
+  readonly unknown: readonly string[];
+}
+
 export const host: Workload = { kind: 'host' };
 
-/**
- * True when any of the criteria holds. `unknown` is what a key that the workload doesn't have counts as: false, except
- * where a workload is described in part only (policy tests).
- */
+/** True when any of the criteria holds; what is not known never makes a member. */
+export function membership(group: Pick<Group, 'members'>, workload: Workload): Membership {
+  const told = group.members.map((criteria) => judge(criteria, workload));
+  const holds = told.find((each) => each.holds === true);
+  if (holds) return { member: true, why: holds.what.join(', '), unknown: [] };
+  const open = told.filter((each) => each.holds === undefined);
+  return { member: false, why: '', unknown: [...new Set(open.flatMap((each) => each.what))] };
+}
+
+/** `unknown` is what counts where the facts don't tell: false, except where a workload is described in part only (policy tests). */
 export function isMember(
   members: readonly MemberCriteria[],
   workload: Workload,
   unknown = false,
 ): boolean {
-  return members.some((criteria) => holds(criteria, workload, unknown));
+  const told = membership({ members }, workload);
+  return told.member || (unknown && told.unknown.length > 0);
 }
 
-function holds(criteria: MemberCriteria, workload: Workload, unknown: boolean): boolean {
-  const { host, container, kubernetes, not } = criteria;
-  if (host === true && workload.kind !== 'host') return false;
-  if (container && !partHolds(container, workload, 'container', unknown)) return false;
-  if (kubernetes && !partHolds(kubernetes, workload, 'kubernetes', unknown)) return false;
-  return not === undefined || !holds(not, workload, false);
+/** `what`: the criteria that hold, in words; where `holds` is undefined, what isn't known. */
+interface Told {
+  readonly holds: boolean | undefined;
+  readonly what: readonly string[];
 }
 
-function partHolds(
-  criteria: WorkloadCriteria,
-  workload: Workload,
-  part: 'container' | 'kubernetes',
-  unknown: boolean,
-): boolean {
-  const facts = workload.kind === 'container' ? workload[part] : undefined;
-  return facts !== undefined && factsHold(criteria, facts, unknown);
+const no: Told = { holds: false, what: [] };
+
+function judge(criteria: MemberCriteria, workload: Workload): Told {
+  const parts: Told[] = [];
+  if (criteria.host) parts.push({ holds: workload.kind === 'host', what: ['host'] });
+  for (const part of ['container', 'kubernetes'] as const) {
+    const wanted = criteria[part];
+    const facts = workload.kind === 'container' ? workload[part] : undefined;
+    if (!wanted) continue;
+    const told = facts ? judgeFacts(wanted, facts, part) : no;
+    // What may be a pod, with nothing known of it, may be none: what asks for any pod is open, too.
+    const open = part === 'kubernetes' && told.holds === true && isUnknown(facts);
+    parts.push(open ? { holds: undefined, what: [part] } : told);
+  }
+  if (criteria.not) parts.push(turned(judge(criteria.not, workload)));
+  return all(parts, workload.kind === 'host' ? 'host' : 'any container');
 }
 
-function factsHold(criteria: WorkloadCriteria, facts: WorkloadFacts, unknown: boolean): boolean {
-  const keysHold = Object.entries(criteria.keys).every(([key, criterion]) => {
-    const value = facts.keys[key];
+function isUnknown(facts: WorkloadFacts | undefined): boolean {
+  const keys = Object.values(facts?.keys ?? {});
+  return facts?.labels === undefined && keys.every((value) => value === undefined);
+}
+
+function judgeFacts(criteria: WorkloadCriteria, facts: WorkloadFacts, part: string): Told {
+  const parts: Told[] = [];
+  for (const [key, criterion] of Object.entries(criteria.keys)) {
     const matches = key === 'image' ? imageMatches : globMatches;
-    return value === undefined && unknown ? true : criterionHolds(criterion, value, matches);
-  });
-  const { labels } = facts;
-  const labelsHold = Object.entries(criteria.labels).every(([key, criterion]) =>
-    labels === undefined && unknown ? true : criterionHolds(criterion, labels?.[key], globMatches),
-  );
-  const { not } = criteria;
-  return keysHold && labelsHold && !(not && factsHold(not, facts, false));
+    const value = facts.keys[key];
+    parts.push(judgeValue(criterion, value, value !== undefined, matches, `${part}.${key}`));
+  }
+  for (const [key, criterion] of Object.entries(criteria.labels)) {
+    const { labels } = facts;
+    const value = labels && Object.hasOwn(labels, key) ? labels[key] : undefined;
+    const name = `${part}.labels.${key}`;
+    parts.push(judgeValue(criterion, value, labels !== undefined, globMatches, name));
+  }
+  if (criteria.not) parts.push(turned(judgeFacts(criteria.not, facts, part)));
+  return all(parts, `any ${part}`);
 }
 
-function criterionHolds(
+function judgeValue(
   criterion: Criterion,
   value: string | undefined,
+  known: boolean,
   matches: (pattern: string, value: string) => boolean,
-): boolean {
-  const any = (patterns: readonly string[]) =>
-    value !== undefined && patterns.some((pattern) => matches(pattern, value));
-  return 'any' in criterion ? any(criterion.any) : !any(criterion.none);
+  name: string,
+): Told {
+  if (!known) return { holds: undefined, what: [name] };
+  const patterns = 'any' in criterion ? criterion.any : criterion.none;
+  const matching = patterns.find((pattern) => value !== undefined && matches(pattern, value));
+  const holds = 'any' in criterion ? matching !== undefined : matching === undefined;
+  if (!holds) return no;
+  if (matching === undefined) return { holds, what: [`${name} is not ${patterns.join(' or ')}`] };
+  // A value is anybody's text; the pattern is the operator's.
+  const isPlain = /^[\x21-\x7e]{1,200}$/.test(value ?? '');
+  return { holds, what: [`${name} ${isPlain ? value : `fits ${matching}`}`] };
 }
 
-/** `*` is any text, `?` any character: these are names, not paths. */
+/** One that fails settles it, whatever isn't known. `empty` says in words what no criterion at all stands for. */
+function all(parts: readonly Told[], empty: string): Told {
+  if (parts.some((part) => part.holds === false)) return no;
+  const open = parts.filter((part) => part.holds === undefined);
+  if (open.length > 0) return { holds: undefined, what: open.flatMap((part) => part.what) };
+  return { holds: true, what: parts.length === 0 ? [empty] : parts.flatMap((part) => part.what) };
+}
+
+function turned(told: Told): Told {
+  if (told.holds === undefined) return told;
+  return told.holds ? no : { holds: true, what: ['no exception fits'] };
+}
+
+/** `*` is any text, `?` any character: these are names, not paths. Never slower than both lengths multiplied. */
 function globMatches(pattern: string, value: string): boolean {
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replaceAll('*', '.*')
-    .replaceAll('?', '.');
-  return new RegExp(`^${source}$`, 's').test(value);
+  let at = 0;
+  let star = -1;
+  let starValue = 0;
+  let next = 0;
+  while (at < value.length) {
+    if (pattern[next] === '*') {
+      star = next++;
+      starValue = at;
+    } else if (pattern[next] === '?' || pattern[next] === value[at]) {
+      next += 1;
+      at += 1;
+    } else if (star >= 0) {
+      next = star + 1;
+      at = ++starValue;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[next] === '*') next += 1;
+  return next === pattern.length;
 }
 
-/** Both in full: `nginx:1.27` is `docker.io/library/nginx:1.27`; a pattern without a tag matches any. */
+/**
+ * Both in full: `nginx:1.27` is `docker.io/library/nginx:1.27`; a pattern without a tag matches any, one without a digest
+ * `nginx:1.27@sha256:…`, too.
+ */
 function imageMatches(pattern: string, value: string): boolean {
+  if (value === '') return globMatches(pattern, value);
   const full = fullImage(pattern);
   const image = withTag(fullImage(value));
-  if (/[:@*][^/]*$/.test(full)) return globMatches(full, image);
-  return globMatches(`${full}:*`, image) || globMatches(`${full}@*`, image);
+  if (!/[:@*][^/]*$/.test(full)) {
+    return globMatches(`${full}:*`, image) || globMatches(`${full}@*`, image);
+  }
+  const [named = ''] = image.split('@', 1);
+  return globMatches(full, image) || (!full.includes('@') && globMatches(full, named));
 }
 
 function withTag(image: string): string {

@@ -2,7 +2,7 @@
 import type { EvaluationAnswer, Evaluator } from '../native/addon.ts';
 import type { CompiledPolicy, RuleInfo } from './compile.ts';
 import type { Configuration, Position } from './document.ts';
-import { evaluationQuery } from './explain.ts';
+import { evaluationQuery, type Origin } from './explain.ts';
 import { host, isMember, type Workload } from './members.ts';
 import type { Operation } from './ruleset.ts';
 
@@ -28,6 +28,7 @@ export interface PolicyTest {
   readonly ancestors?: readonly string[];
   readonly unit?: string;
   readonly sha256?: string;
+  readonly origin?: Origin;
   readonly expect: {
     readonly verdict?: 'allow' | 'deny';
     readonly rule?: string;

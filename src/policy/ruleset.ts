@@ -19,6 +19,10 @@ export interface CompiledRuleset {
     readonly exes: readonly number[];
     readonly scripts: readonly number[];
   }[];
+  /** Executables of the host that start processes in containers; empty when no rule is about containers. */
+  readonly runtimes: readonly number[];
+  /** Names of users by the `user_id` that entries have for them: a container may number them otherwise. */
+  readonly users: Readonly<Record<string, string>>;
   readonly groups: readonly CompiledGroup[];
 }
 
@@ -30,7 +34,7 @@ export interface CompiledExe {
 
 export interface CompiledGroup {
   readonly name: string;
-  /** True when the host is a member. Groups of containers only are compiled but cover nothing on the host. */
+  /** True when the host is a member. Which containers are is told by name, as they come and go. */
   readonly host: boolean;
   readonly rules: readonly CompiledRule[];
 }
@@ -60,7 +64,7 @@ export interface CompiledApp {
   readonly ancestor?: number;
   /** `children: true`: the executable `exe` or any process that has it as an ancestor. */
   readonly children: boolean;
-  /** Effective uid in the workload. */
+  /** Effective uid in the workload; for one given by name that of the host, see `users`. */
   readonly user_id?: number;
   readonly unit?: string;
   /** Lower-case hex. */

@@ -40,6 +40,9 @@ export const policyTestsSchema = z.array(
       ancestors: z.array(text, { error: 'a list of paths, nearest first' }).optional(),
       unit: text.optional(),
       sha256: text.optional(),
+      origin: z
+        .enum(['same', 'host', 'container'], { error: 'one of same, host, container' })
+        .optional(),
       expect: z.strictObject(
         {
           verdict: verdict.optional(),

@@ -1,7 +1,8 @@
+import { hostWorkload } from '../native/event-layout.ts';
 import type { Configuration } from '../policy/document.ts';
 import type { Change } from './changes.ts';
 import { oldestOf } from './clock.ts';
-import { FileHashes } from './hash.ts';
+import { FileHashes, type OpenInContainer } from './hash.ts';
 import { addKeys, type FileStatus, hasFlag, type PathName, pathName } from './kernel-event.ts';
 import type { HashedFile } from './known-files-messages.ts';
 import type { RecordOperation } from './names.ts';
@@ -29,9 +30,12 @@ export class ChangeHasher {
   readonly #changes = new Set<Change>();
   readonly #fresh: HashedFile[] = [];
 
-  constructor(settings: () => Configuration['records']['hash'] | undefined) {
+  constructor(
+    settings: () => Configuration['records']['hash'] | undefined,
+    openInContainer: OpenInContainer,
+  ) {
     this.#settings = settings;
-    this.#hashes = new FileHashes(() => settings()?.maxSizeBytes ?? 0);
+    this.#hashes = new FileHashes(() => settings()?.maxSizeBytes ?? 0, openInContainer);
   }
 
   /** Kernel events of the changes that wait. */
@@ -75,10 +79,10 @@ export class ChangeHasher {
 
   /** After a change that is not told. */
   forget({ fact }: Change): void {
-    this.#hashes.forget(fact.identity, pathsNow(fact));
+    this.#hashes.forget(fact.identity, fact.workload, pathsNow(fact));
   }
 
-  /** Hashes of files as they are now; what is known of later states stays. */
+  /** Hashes of the host's files as they are now; what is known of later states stays. */
   learn(files: readonly HashedFile[]): void {
     for (const { path, dev, ino, size, mtimeNs, sha256 } of files) {
       this.#hashes.learn([pathName(Buffer.from(path))], {
@@ -90,7 +94,7 @@ export class ChangeHasher {
     }
   }
 
-  /** What was hashed since the last call. */
+  /** What was hashed since the last call, on the host. */
   takeHashes(): HashedFile[] {
     return this.#fresh.splice(0);
   }
@@ -112,7 +116,7 @@ export class ChangeHasher {
   }
 
   async #after({ fact }: Change): Promise<string | undefined> {
-    const { dev, ino, status } = fact;
+    const { workload, dev, ino, status } = fact;
     if (!status || ino === 0n || this.#hurried) return undefined;
     const waiting = new AbortController();
     const { signal } = waiting;
@@ -121,10 +125,12 @@ export class ChangeHasher {
     try {
       return await new Promise((resolve) => {
         signal.addEventListener('abort', () => resolve(undefined), { once: true });
-        void this.#hashes.of({ paths: pathsNow(fact), dev, ino, status }, signal).then((sha256) => {
-          if (sha256 !== undefined) this.#keep(fact, status, sha256);
-          resolve(sha256);
-        });
+        void this.#hashes
+          .of({ workload, paths: pathsNow(fact), dev, ino, status }, signal)
+          .then((sha256) => {
+            if (sha256 !== undefined) this.#keep(fact, status, sha256);
+            resolve(sha256);
+          });
       });
     } finally {
       clearTimeout(timer);
@@ -133,7 +139,8 @@ export class ChangeHasher {
   }
 
   #keep(fact: Change['fact'], { size, mtimeNs }: FileStatus, sha256: string): void {
-    const { dev, ino } = fact;
+    const { workload, dev, ino } = fact;
+    if (workload !== hostWorkload) return;
     for (const path of pathsNow(fact)) {
       const bytes = path.bytes ?? Buffer.from(path.text);
       this.#fresh.push({ path: bytes, dev, ino, size, mtimeNs, sha256 });
@@ -146,7 +153,7 @@ export class ChangeHasher {
     if (operation === 'create' || operation === 'attributes') return undefined;
     if (operation !== 'rename') return this.#hashes.before(fact.identity, before);
     return hasFlag(fact, 'replaced')
-      ? this.#hashes.beforeAt(pathsNow(fact), fact.identity)
+      ? this.#hashes.beforeAt(fact.workload, pathsNow(fact), fact.identity)
       : undefined;
   }
 }

@@ -359,5 +359,5 @@ function expired(waiting: Map<string, Waiting>, untilMs: number): KernelEvent[] 
 
 /** Of a file that could not be looked at only the path is known. */
 function keyOf(event: KernelEvent): string {
-  return event.identity || event.path.text;
+  return event.identity || `${event.workload} ${event.path.text}`;
 }

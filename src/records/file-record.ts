@@ -1,4 +1,5 @@
 /** The records about files and rules: attributes, severity and sentence of each. */
+import { hostWorkload, unknownWorkload } from '../native/event-layout.ts';
 import type { RuleInfo } from '../policy/compile.ts';
 import { isoNanoseconds } from './clock.ts';
 import type { Actor, FileStatus, KernelEvent, PathName } from './kernel-event.ts';
@@ -6,13 +7,18 @@ import { ATTRIBUTE, FILE_EVENT, RULE_LEARNED, type RecordOperation, SEVERITY } f
 import type { Folded, Occurrence, Rest } from './occurrence.ts';
 import type { Attributes, AttributeValue, FilewardRecord } from './record.ts';
 import { uuidV7 } from './uuid.ts';
-import type { UserNames } from './users.ts';
+import type { RecordWorkload } from './workload-book.ts';
 
 type Draft = Record<string, AttributeValue>;
 
-export interface RecordContext {
-  readonly resource: Attributes;
-  readonly users: UserNames;
+/** What is known of a workload; undefined: nothing, or nothing any more. */
+export type WorkloadOf = (id: number) => RecordWorkload | undefined;
+
+/** Where something happened, and who did it. */
+interface Deed {
+  readonly workload: number;
+  readonly actorWorkload: number;
+  readonly actor: Actor;
 }
 
 /** Completes a record: every one carries its name and an id that stays the same on each retry. */
@@ -31,7 +37,7 @@ export function makeRecord(
   };
 }
 
-export function fileRecord(context: RecordContext, folded: Folded): FilewardRecord {
+export function fileRecord(workloadOf: WorkloadOf, folded: Folded): FilewardRecord {
   const { occurrence } = folded;
   const attributes: Draft = {};
   addPath(attributes, ATTRIBUTE.filePath, ATTRIBUTE.pathBytes, occurrence.path);
@@ -53,10 +59,10 @@ export function fileRecord(context: RecordContext, folded: Folded): FilewardReco
   attributes[ATTRIBUTE.mode] = occurrence.mode;
   add(attributes, ATTRIBUTE.reason, occurrence.reason);
   addRule(attributes, occurrence.rule);
-  addActor(attributes, occurrence.actor, context.users);
+  addActor(attributes, occurrence, workloadOf);
   add(attributes, ATTRIBUTE.packageManager, occurrence.packageManager);
   addCount(attributes, folded);
-  return makeRecord(context.resource, {
+  return makeRecord(resourceOf(occurrence.workload, workloadOf), {
     time: occurrence.timeNs,
     event: FILE_EVENT[occurrence.event],
     severity: occurrence.severity,
@@ -66,7 +72,7 @@ export function fileRecord(context: RecordContext, folded: Folded): FilewardReco
 }
 
 /** One record for all that a rule had to tell beyond its `max_records`. */
-export function restRecord(context: RecordContext, rest: Rest): FilewardRecord {
+export function restRecord(workloadOf: WorkloadOf, rest: Rest): FilewardRecord {
   const attributes: Draft = {
     [ATTRIBUTE.verdict]: rest.verdict,
     [ATTRIBUTE.mode]: rest.mode,
@@ -75,7 +81,7 @@ export function restRecord(context: RecordContext, rest: Rest): FilewardRecord {
   addCount(attributes, rest);
   const what = rest.event === 'modified' ? 'changes' : 'accesses';
   const rule = ruleName(rest.rule);
-  return makeRecord(context.resource, {
+  return makeRecord(resourceOf(rest.workload, workloadOf), {
     time: rest.lastNs,
     event: FILE_EVENT[rest.event],
     severity: rest.severity,
@@ -84,25 +90,24 @@ export function restRecord(context: RecordContext, rest: Rest): FilewardRecord {
   });
 }
 
-export interface LearnedPair {
+export interface LearnedPair extends Deed {
   readonly timeNs: bigint;
   readonly rule: RuleInfo;
   readonly operation: 'read' | 'write' | 'exec';
   readonly path: PathName;
-  readonly actor: Actor;
   readonly appKind: string;
   readonly yaml: string;
 }
 
-export function learnedRecord(context: RecordContext, pair: LearnedPair): FilewardRecord {
+export function learnedRecord(workloadOf: WorkloadOf, pair: LearnedPair): FilewardRecord {
   const attributes: Draft = { [ATTRIBUTE.operation]: pair.operation };
   addPath(attributes, ATTRIBUTE.filePath, ATTRIBUTE.pathBytes, pair.path);
   attributes[ATTRIBUTE.mode] = 'discover';
   addRule(attributes, pair.rule);
-  addActor(attributes, pair.actor, context.users);
+  addActor(attributes, pair, workloadOf);
   attributes[ATTRIBUTE.appKind] = pair.appKind;
   attributes[ATTRIBUTE.ruleYaml] = pair.yaml;
-  return makeRecord(context.resource, {
+  return makeRecord(resourceOf(pair.workload, workloadOf), {
     time: pair.timeNs,
     event: RULE_LEARNED,
     severity: SEVERITY.info2,
@@ -114,11 +119,16 @@ export function learnedRecord(context: RecordContext, pair: LearnedPair): Filewa
 }
 
 /** Which file an app's path names now, and who put it there. */
-export function appReplacedAttributes({ path, actor }: KernelEvent, users: UserNames): Attributes {
+export function appReplacedAttributes(event: KernelEvent, workloadOf: WorkloadOf): Attributes {
   const attributes: Draft = { [ATTRIBUTE.errorType]: 'identity_mismatch' };
-  addPath(attributes, ATTRIBUTE.filePath, ATTRIBUTE.pathBytes, path);
-  addActor(attributes, actor, users);
+  addPath(attributes, ATTRIBUTE.filePath, ATTRIBUTE.pathBytes, event.path);
+  addActor(attributes, event, workloadOf);
   return attributes;
+}
+
+/** Of a workload that is not known any more only the host is. */
+export function resourceOf(workload: number, workloadOf: WorkloadOf): Attributes {
+  return (workloadOf(workload) ?? workloadOf(hostWorkload))?.resource ?? {};
 }
 
 function add(attributes: Draft, name: string, value: AttributeValue | undefined): void {
@@ -153,15 +163,30 @@ function addRule(attributes: Draft, rule: RuleInfo): void {
   }
 }
 
-function addActor(attributes: Draft, actor: Actor, users: UserNames): void {
+/** Undefined: the file's workload, or nobody knows. */
+function originOf({
+  workload,
+  actorWorkload,
+}: Pick<Deed, 'workload' | 'actorWorkload'>): 'host' | 'container' | undefined {
+  if (actorWorkload === unknownWorkload || actorWorkload === workload) return undefined;
+  return actorWorkload === hostWorkload ? 'host' : 'container';
+}
+
+function addActor(attributes: Draft, { actor, ...deed }: Deed, workloadOf: WorkloadOf): void {
+  const own = workloadOf(deed.actorWorkload);
   if (actor.pid > 0) attributes[ATTRIBUTE.processPid] = actor.pid;
+  const origin = originOf(deed);
+  add(attributes, ATTRIBUTE.processOrigin, origin);
+  if (origin !== undefined) add(attributes, ATTRIBUTE.processContainerId, own?.containerId);
   if (actor.exe === undefined) return;
+  const userId = (uid: number | undefined) => (uid === undefined ? uid : (own?.userId(uid) ?? uid));
+  const uid = userId(actor.uid);
   add(attributes, ATTRIBUTE.processParentPid, actor.parentPid);
   attributes[ATTRIBUTE.processPath] = actor.exe;
   attributes[ATTRIBUTE.processName] = baseName(actor.exe);
-  add(attributes, ATTRIBUTE.processUserId, actor.uid);
-  if (actor.uid !== undefined) add(attributes, ATTRIBUTE.processUserName, users.nameOf(actor.uid));
-  add(attributes, ATTRIBUTE.processRealUserId, actor.realUid);
+  add(attributes, ATTRIBUTE.processUserId, uid);
+  if (uid !== undefined) add(attributes, ATTRIBUTE.processUserName, own?.users.nameOf(uid));
+  add(attributes, ATTRIBUTE.processRealUserId, userId(actor.realUid));
   if (actor.startNs !== undefined) {
     attributes[ATTRIBUTE.processCreationTime] = isoNanoseconds(actor.startNs);
   }
@@ -210,8 +235,10 @@ const FOUND: Readonly<Record<RecordOperation, string>> = {
 
 function fileSentence(occurrence: Occurrence): string {
   const { actor, operation } = occurrence;
+  const origin = originOf(occurrence);
+  const from = origin && (origin === 'host' ? ' of the host' : ' of another container');
   const who = actor.exe
-    ? `${baseName(actor.exe)} (pid ${actor.pid})`
+    ? `${baseName(actor.exe)} (pid ${actor.pid}${from ?? ''})`
     : `a process that is not known${actor.pid > 0 ? ` (pid ${actor.pid})` : ''}`;
   const what = objectOf(occurrence);
   if (occurrence.event === 'modified' && occurrence.reason === 'found_on_rescan') {

@@ -122,6 +122,8 @@ function keyOf(occurrence: Occurrence): string {
   const { rule, path, newPath, actor } = occurrence;
   return [
     occurrence.event,
+    occurrence.workload,
+    occurrence.actorWorkload,
     rule.group,
     rule.rule,
     occurrence.mode,

@@ -3,13 +3,15 @@
  * given for the very file and state that was asked for; that it is none says nothing. Remembers the last hash of files,
  * so that the next change can say what was there before.
  */
+import { hostWorkload } from '../native/event-layout.ts';
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import type { FileStatus, PathName } from './kernel-event.ts';
+import { type FileStatus, identityOf, type PathName } from './kernel-event.ts';
 
 export interface HashSubject {
-  /** Paths by which the file may be reachable, best first. */
+  readonly workload: number;
+  /** Paths by which the file may be reachable in its workload, best first. */
   readonly paths: readonly PathName[];
   readonly dev: bigint;
   readonly ino: bigint;
@@ -31,33 +33,43 @@ const EMPTY = createHash('sha256').digest('hex');
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
 // O_NONBLOCK: what became a FIFO meanwhile must not hold us; O_NOATIME: looking must leave no trace.
-const READ_FLAGS =
-  constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOATIME;
+const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOATIME;
+
+/** A file of a container by its path there; never follows a link at its end or out of the container. */
+export type OpenInContainer = (
+  workload: number,
+  path: Buffer,
+  flags: number,
+) => Promise<FileHandle>;
 
 export class FileHashes {
   readonly #maxBytes: () => number;
+  readonly #openInContainer: OpenInContainer;
   readonly #byIdentity = new Map<string, Known>();
   readonly #byPath = new Map<string, Known>();
   readonly #queue: (() => void)[] = [];
   #running = 0;
 
-  constructor(maxBytes: () => number) {
+  constructor(maxBytes: () => number, openInContainer: OpenInContainer = onHostOnly) {
     this.#maxBytes = maxBytes;
+    this.#openInContainer = openInContainer;
   }
 
   /** Of the file in exactly this state, else undefined; undefined soon after the signal. */
   async of(subject: HashSubject, signal?: AbortSignal): Promise<string | undefined> {
     const sha256 = await this.#hash(subject, signal);
-    if (sha256 === undefined) this.forget(`${subject.dev}:${subject.ino}`, subject.paths);
+    const { workload, dev, ino, paths } = subject;
+    if (sha256 === undefined) this.forget(identityOf(workload, dev, ino), workload, paths);
     else this.#remember(subject, sha256);
     return sha256;
   }
 
-  /** What others know; it is not newer than what is remembered. */
+  /** What others know of the host's files; it is not newer than what is remembered. */
   learn(paths: readonly PathName[], known: Known): void {
     if (!this.#byIdentity.has(known.identity)) put(this.#byIdentity, known.identity, known);
     for (const path of paths) {
-      if (!this.#byPath.has(nameOf(path))) put(this.#byPath, nameOf(path), known);
+      const name = nameOf(hostWorkload, path);
+      if (!this.#byPath.has(name)) put(this.#byPath, name, known);
     }
   }
 
@@ -71,16 +83,16 @@ export class FileHashes {
   }
 
   /** The last hash of what had one of these names, other than this file. */
-  beforeAt(paths: readonly PathName[], identity: string): string | undefined {
+  beforeAt(workload: number, paths: readonly PathName[], identity: string): string | undefined {
     return paths
-      .map((path) => this.#byPath.get(nameOf(path)))
+      .map((path) => this.#byPath.get(nameOf(workload, path)))
       .find((known) => known !== undefined && known.identity !== identity)?.sha256;
   }
 
   /** What is remembered is no longer what is there. */
-  forget(identity: string, paths: readonly PathName[]): void {
+  forget(identity: string, workload: number, paths: readonly PathName[]): void {
     this.#byIdentity.delete(identity);
-    for (const path of paths) this.#byPath.delete(nameOf(path));
+    for (const path of paths) this.#byPath.delete(nameOf(workload, path));
   }
 
   async #hash(subject: HashSubject, signal?: AbortSignal): Promise<string | undefined> {
@@ -91,7 +103,7 @@ export class FileHashes {
     try {
       for (const path of paths) {
         if (signal?.aborted) return undefined;
-        const sha256 = await hashFile(path, subject, signal);
+        const sha256 = await hashFile(() => this.#open(path, subject), subject, signal);
         if (sha256 !== undefined) return sha256;
       }
       return undefined;
@@ -99,6 +111,15 @@ export class FileHashes {
       this.#running -= 1;
       this.#queue.shift()?.();
     }
+  }
+
+  #open(path: PathName, { workload }: HashSubject): Promise<FileHandle> {
+    const name = path.bytes ?? Buffer.from(path.text);
+    return quietly((flags) =>
+      workload === hostWorkload
+        ? open(name, flags | constants.O_NOFOLLOW)
+        : this.#openInContainer(workload, name, flags),
+    );
   }
 
   /** Resolves to true when it may run, to false when too many wait. */
@@ -116,22 +137,22 @@ export class FileHashes {
     });
   }
 
-  #remember({ paths, dev, ino, status }: HashSubject, sha256: string): void {
-    const identity = `${dev}:${ino}`;
+  #remember({ workload, paths, dev, ino, status }: HashSubject, sha256: string): void {
+    const identity = identityOf(workload, dev, ino);
     const known = { identity, sha256, size: status.size, mtimeNs: status.mtimeNs };
     put(this.#byIdentity, identity, known);
-    for (const path of paths) put(this.#byPath, nameOf(path), known);
+    for (const path of paths) put(this.#byPath, nameOf(workload, path), known);
   }
 }
 
 async function hashFile(
-  path: PathName,
+  openFile: () => Promise<FileHandle>,
   subject: HashSubject,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   let file: FileHandle | undefined;
   try {
-    file = await openQuietly(path.bytes ?? path.text);
+    file = await openFile();
     if (!(await isStill(file, subject))) return undefined;
     const hash = createHash('sha256');
     const slice = Buffer.allocUnsafe(Math.min(SLICE_BYTES, Number(subject.status.size) + 1));
@@ -150,13 +171,13 @@ async function hashFile(
   }
 }
 
-async function openQuietly(path: string | Buffer): Promise<FileHandle> {
+async function quietly(openWith: (flags: number) => Promise<FileHandle>): Promise<FileHandle> {
   try {
-    return await open(path, READ_FLAGS);
+    return await openWith(READ_FLAGS);
   } catch (error) {
     // O_NOATIME takes the owner or CAP_FOWNER.
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
-    return open(path, READ_FLAGS & ~constants.O_NOATIME);
+    return openWith(READ_FLAGS & ~constants.O_NOATIME);
   }
 }
 
@@ -167,8 +188,12 @@ async function isStill(file: FileHandle, { dev, ino, status }: HashSubject): Pro
   );
 }
 
-function nameOf(path: PathName): string {
-  return path.bytes?.toString('latin1') ?? path.text;
+function nameOf(workload: number, path: PathName): string {
+  return `${workload} ${path.bytes?.toString('latin1') ?? path.text}`;
+}
+
+function onHostOnly(): Promise<never> {
+  return Promise.reject(new Error('no containers here'));
 }
 
 /** Least recently put goes first. */

@@ -11,7 +11,7 @@ import type {
   EventString,
   EventVerdict,
 } from '../native/event-layout.ts';
-import { eventFlags } from '../native/event-layout.ts';
+import { eventFlags, hostWorkload } from '../native/event-layout.ts';
 
 /** A path as text, with its bytes when they are not UTF-8. */
 export interface PathName {
@@ -43,6 +43,10 @@ export interface Actor {
 
 export interface KernelEvent {
   readonly kind: EventKind;
+  /** Whose file it is, and whose rule decided. */
+  readonly workload: number;
+  /** Whose process it was; `unknownWorkload` when nobody knows. */
+  readonly actorWorkload: number;
   readonly flags: number;
   readonly timeNs: bigint;
   readonly rulesetVersion: bigint;
@@ -59,7 +63,7 @@ export interface KernelEvent {
   readonly path: PathName;
   readonly protectedPath?: PathName;
   readonly newPath?: PathName;
-  /** `device:inode`, '' when not known. */
+  /** Of the file in its workload, '' when not known. */
   readonly identity: string;
   readonly dev: bigint;
   readonly ino: bigint;
@@ -82,12 +86,14 @@ export function sameOwnerAndMode(a: FileStatus, b: FileStatus): boolean {
 }
 
 export function readEvent(batch: EventBatch): KernelEvent {
-  const { dev, ino, flags, kind } = batch;
+  const { dev, ino, flags, kind, workload } = batch;
   const protectedPath = readPath(batch, 'protected_path');
   const newPath = readPath(batch, 'new_path');
   const fileMode = batch.fileMode;
   return {
     kind,
+    workload,
+    actorWorkload: batch.actorWorkload,
     flags,
     timeNs: batch.timeNs,
     rulesetVersion: batch.rulesetVersion,
@@ -104,7 +110,7 @@ export function readEvent(batch: EventBatch): KernelEvent {
     path: readPath(batch, 'path') ?? { text: '' },
     ...(protectedPath && { protectedPath }),
     ...(newPath && { newPath }),
-    identity: ino === 0n ? '' : `${dev}:${ino}`,
+    identity: ino === 0n ? '' : identityOf(workload, dev, ino),
     dev,
     ino,
     ...(fileMode !== 0 && {
@@ -142,16 +148,23 @@ export function pathName(bytes: Buffer): PathName {
   return { text, bytes: Buffer.from(bytes) };
 }
 
-/** Adds what names the files of an event: inode number and paths. */
+/** Containers have one key for each file, though devices of their overlays may be used again by others. */
+export function identityOf(workload: number, dev: bigint, ino: bigint): string {
+  return workload === hostWorkload ? `${dev}:${ino}` : `${workload}:${dev}:${ino}`;
+}
+
+/** Adds what names the files of an event of the host's: inode number and paths. */
 export function addKeys(
   keys: Set<string>,
   {
+    workload,
     ino,
     path,
     newPath,
     protectedPath,
-  }: Pick<KernelEvent, 'ino' | 'path' | 'newPath' | 'protectedPath'>,
+  }: Pick<KernelEvent, 'workload' | 'ino' | 'path' | 'newPath' | 'protectedPath'>,
 ): void {
+  if (workload !== hostWorkload) return;
   if (ino !== 0n) keys.add(String(ino));
   for (const each of [path, newPath, protectedPath]) if (each) keys.add(pathKey(each));
 }

@@ -2,6 +2,7 @@
  * Hashes of known files: reads files, remembers what the agent's thread has read until the state that it was of is
  * known, and gathers at a start or reload what that thread should know, so that a first change can say what was there.
  */
+import { hostWorkload } from '../native/event-layout.ts';
 import { type CoveredFile, FileState } from '../native/covered-files.ts';
 import { FileHashes } from './hash.ts';
 import { pathName } from './kernel-event.ts';
@@ -64,7 +65,13 @@ export class KnownHashes {
     if (state === undefined || !this.#isHashed({ path, dev, ruleIndex, state })) return undefined;
     const { ino, size, mtimeNs, mode, uid, gid } = state;
     const sha256 = await this.#hashes.of(
-      { paths: [pathName(path)], dev, ino, status: { size, mtimeNs, mode, uid, gid } },
+      {
+        workload: hostWorkload,
+        paths: [pathName(path)],
+        dev,
+        ino,
+        status: { size, mtimeNs, mode, uid, gid },
+      },
       AbortSignal.timeout(LONGEST_READ_MS),
     );
     return sha256 === undefined ? undefined : Buffer.from(sha256, 'hex');

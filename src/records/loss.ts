@@ -2,6 +2,7 @@
  * The ledger of what did not become a record or did not reach the collector. Losses of one stage, reason and tree that
  * follow each other are one gap; a gap is told once when it has ended, or every ten seconds while it lasts.
  */
+import { hostWorkload } from '../native/event-layout.ts';
 import type { EventBatch } from '../native/event-batch.ts';
 import { type Clock, isoNanoseconds, oldestOf, timeSpan } from './clock.ts';
 import { ATTRIBUTE, type LostStage } from './names.ts';
@@ -18,6 +19,8 @@ export interface Loss {
   readonly toNs?: bigint;
   /** The file tree it was about, where that is known. */
   readonly tree?: string;
+  /** Whose tree; absent: the host's, or nobody's. */
+  readonly workload?: number;
 }
 
 export interface Gap {
@@ -27,6 +30,7 @@ export interface Gap {
   readonly fromNs: bigint;
   readonly toNs: bigint;
   readonly tree?: string;
+  readonly workload?: number;
 }
 
 interface OpenGap {
@@ -53,9 +57,9 @@ export class LossLedger {
   add(loss: Loss): void {
     const now = this.#clock.nowMs();
     const nowNs = this.#clock.nowNs();
-    const { reason, stage } = loss;
+    const { reason, stage, workload } = loss;
     const tree = this.#gaps.size < MOST_GAPS ? loss.tree : undefined;
-    const key = [stage, reason, tree ?? ''].join('\0');
+    const key = [stage, reason, tree ?? '', workload ?? ''].join('\0');
     const fromNs = loss.fromNs ?? loss.toNs ?? nowNs;
     const toNs = loss.toNs ?? loss.fromNs ?? nowNs;
     const open = this.#gaps.get(key);
@@ -67,6 +71,7 @@ export class LossLedger {
         toNs,
         ...(loss.count !== undefined && { count: loss.count }),
         ...(tree !== undefined && { tree }),
+        ...(workload !== undefined && { workload }),
       };
       this.#gaps.set(key, { gap, sinceMs: now, lastMs: now });
       return;
@@ -102,7 +107,7 @@ export class LossLedger {
 
 /** What a record of kind `lost` says. */
 export function lossOf(batch: EventBatch): Loss {
-  const { timeNs, failureName, pathText } = batch;
+  const { timeNs, failureName, pathText, workload } = batch;
   const number = Number(batch.count);
   return {
     reason: failureName,
@@ -112,6 +117,7 @@ export function lossOf(batch: EventBatch): Loss {
     toNs: timeNs + batch.verdictDurationNs,
     ...(number > 0 && { count: number }),
     ...(pathText !== '' && { tree: pathText }),
+    ...(workload !== hostWorkload && { workload }),
   };
 }
 

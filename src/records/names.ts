@@ -135,6 +135,8 @@ export const ATTRIBUTE = {
   appKind: 'fileward.app.kind',
   /** The package manager that made the change. */
   packageManager: 'fileward.package.manager',
+  /** The criteria by which the group holds the workload. */
+  workloadCriteria: 'fileward.workload.criteria',
   /** Between which stations it was lost. */
   lostStage: 'fileward.lost.stage',
   /** The file tree it was about, where that is known. */

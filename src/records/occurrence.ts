@@ -1,3 +1,4 @@
+import { hostWorkload, unknownWorkload } from '../native/event-layout.ts';
 import { FileState } from '../native/covered-files.ts';
 import type { RuleInfo } from '../policy/compile.ts';
 import type { Mode } from '../policy/ruleset.ts';
@@ -17,6 +18,10 @@ export interface Occurrence {
   readonly event: FileEvent;
   readonly severity: number;
   readonly timeNs: bigint;
+  /** Of the file. */
+  readonly workload: number;
+  /** Of the process. */
+  readonly actorWorkload: number;
   readonly rule: RuleInfo;
   readonly mode: Mode;
   readonly operation: RecordOperation;
@@ -54,6 +59,7 @@ export interface Folded {
 export interface Rest {
   readonly event: FileEvent;
   readonly severity: number;
+  readonly workload: number;
   readonly rule: RuleInfo;
   readonly mode: Mode;
   readonly verdict: 'allow' | 'deny';
@@ -77,6 +83,8 @@ export function occurrenceOf(
     event: name,
     severity: severityOf(name, event, rule),
     timeNs: event.timeNs,
+    workload: event.workload,
+    actorWorkload: event.actorWorkload,
     rule,
     mode: event.mode === 'none' ? rule.mode : event.mode,
     operation,
@@ -104,6 +112,9 @@ export function foundOccurrence(found: Found, rule: RuleInfo, timeNs: bigint): O
     event: 'modified',
     severity: SEVERITY.info,
     timeNs,
+    // Of containers nothing is known from one run of the agent to the next.
+    workload: hostWorkload,
+    actorWorkload: unknownWorkload,
     events: 0,
     rule,
     mode: rule.mode,

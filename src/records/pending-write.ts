@@ -43,7 +43,7 @@ export class PendingWrite {
     this.#writers.add(event.actor.pid);
     if (strictness(event) >= strictness(this.#strictest)) this.#strictest = event;
     if (strictness(event) < 2 || this.#offenders.size >= MOST_ACCOMPLICES) return;
-    this.#offenders.set(`${event.actor.exe} ${event.actor.uid} ${event.reason}`, event);
+    this.#offenders.set(`${who(event)} ${event.reason}`, event);
   }
 
   /** Takes the file's state from a fact that isn't a write. */
@@ -70,15 +70,17 @@ export class PendingWrite {
   result(): { fact: KernelEvent; before?: FileStatus; accomplices: KernelEvent[] } {
     const fact = this.#strictest;
     const { status, path, timeNs } = this.#last;
-    const accomplices = [...this.#offenders.values()].filter(
-      (other) => other.actor.exe !== fact.actor.exe || other.actor.uid !== fact.actor.uid,
-    );
+    const accomplices = [...this.#offenders.values()].filter((other) => who(other) !== who(fact));
     return {
       fact: { ...fact, timeNs, path, ...(status && { status }) },
       ...(this.#before && { before: this.#before }),
       accomplices,
     };
   }
+}
+
+function who({ actor, actorWorkload }: KernelEvent): string {
+  return `${actorWorkload} ${actor.exe} ${actor.uid}`;
 }
 
 /** The strictest of several writers names the one record. */

@@ -5,10 +5,10 @@
  */
 // Long because it is the whole way of an event to its record.
 import type { EventBatch } from '../native/event-batch.ts';
+import { hostWorkload, unknownWorkload } from '../native/event-layout.ts';
 import type { CompiledPolicy, RuleInfo } from '../policy/compile.ts';
 import type { Configuration } from '../policy/document.ts';
 import type { Operation } from '../policy/ruleset.ts';
-import { overrideYaml } from '../policy/snippet.ts';
 import { type Change, Changes } from './changes.ts';
 import { type Clock, oldestOf, systemClock } from './clock.ts';
 import { ChangeHasher } from './change-hasher.ts';
@@ -18,13 +18,15 @@ import {
   fileRecord,
   learnedRecord,
   makeRecord,
-  type RecordContext,
+  resourceOf,
   restRecord,
+  type WorkloadOf,
 } from './file-record.ts';
+import { AwaitNames } from './await-names.ts';
 import { Fold } from './fold.ts';
 import { hasFlag, type KernelEvent, readEvent } from './kernel-event.ts';
 import type { Found, HashedFile } from './known-files-messages.ts';
-import { LearnedPairs } from './learned.ts';
+import type { LearnedPairs } from './learned.ts';
 import { EventAccount, type LedgerSources } from './ledger.ts';
 import { type Gap, gapAttributes, gapSentence, type Loss, LossLedger, lossOf } from './loss.ts';
 import {
@@ -38,20 +40,18 @@ import { foundOccurrence, type Occurrence, occurrenceOf } from './occurrence.ts'
 import { type ProcessFiles, procFiles } from './process-files.ts';
 import type { Attributes, FilewardRecord } from './record.ts';
 import { RecordLimit } from './record-limit.ts';
-import { UserNames } from './users.ts';
+import type { WorkloadBook } from './workload-book.ts';
 
 /** What of a configuration says how records are made. */
 export type RecordSettings = Pick<Configuration, 'records' | 'learning'>;
 
 export interface PipelineOptions {
-  /** Of the host. */
-  readonly resource: Attributes;
+  /** Whose files and processes there are. */
+  readonly workloads: Pick<WorkloadBook, 'of' | 'openFile'>;
   readonly onRecord: (record: FilewardRecord) => void;
   readonly counters: RecordCounters;
-  /** What an executable is, for `fileward.app.kind`: binary, interpreter or multicall. */
-  readonly appKind: (path: string) => string;
+  readonly learned: LearnedPairs;
   readonly clock?: Clock;
-  readonly passwd?: string;
   readonly processes?: ProcessFiles;
 }
 
@@ -71,13 +71,13 @@ const KEPT_POLICIES = 4;
 
 export class Pipeline {
   readonly #options: PipelineOptions;
-  readonly #context: RecordContext;
+  readonly #workloadOf: WorkloadOf;
   readonly #policies = new Map<bigint, CompiledPolicy>();
   readonly #changes: Changes;
   readonly #fold: Fold;
   readonly #limit: RecordLimit;
+  readonly #names = new AwaitNames();
   readonly #hasher: ChangeHasher;
-  readonly #learned = new LearnedPairs();
   readonly #losses: LossLedger;
   readonly #account = new EventAccount();
   readonly #unknownGaps: Record<string, Record<string, number>> = {};
@@ -92,22 +92,25 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     const clock = options.clock ?? systemClock;
     this.#options = options;
-    this.#context = {
-      resource: options.resource,
-      users: new UserNames(options.passwd ?? '/etc/passwd', clock),
-    };
+    this.#workloadOf = (id) => options.workloads.of(id);
     this.#losses = new LossLedger(clock, (gap) => this.#tellGap(gap));
     this.#limit = new RecordLimit({
       clock,
-      pass: (folded) => this.#emit(fileRecord(this.#context, folded), folded.events),
-      emitRest: (rest) => this.#emit(restRecord(this.#context, rest), rest.events),
+      pass: (folded) =>
+        this.#emitNamed(folded.occurrence, folded.events, () =>
+          fileRecord(this.#workloadOf, folded),
+        ),
+      emitRest: (rest) => this.#emit(restRecord(this.#workloadOf, rest), rest.events),
     });
     this.#fold = new Fold({
       clock,
       windowMs: () => this.#settings?.records.windowMs ?? 0,
       emit: (folded) => this.#limit.add(folded),
     });
-    this.#hasher = new ChangeHasher(() => this.#settings?.records.hash);
+    this.#hasher = new ChangeHasher(
+      () => this.#settings?.records.hash,
+      (workload, path, flags) => options.workloads.openFile(workload, path, flags),
+    );
     this.#changes = new Changes({
       clock,
       processes: options.processes ?? procFiles,
@@ -147,11 +150,17 @@ export class Pipeline {
     if (errors.length > 0) throw errors[0];
   }
 
-  /** A record about the agent itself; it is never folded. */
-  agentEvent(event: AgentEvent, body: string, attributes: Attributes = {}): void {
+  /** A record about the agent itself, or about a workload as the agent sees it; it is never folded. */
+  agentEvent(
+    event: AgentEvent,
+    body: string,
+    attributes: Attributes = {},
+    workload = hostWorkload,
+  ): void {
     const time = (this.#options.clock ?? systemClock).nowNs();
     const severity = AGENT_EVENT_SEVERITY[event];
-    this.#emit(makeRecord(this.#context.resource, { time, event, severity, body, attributes }));
+    const resource = resourceOf(workload, this.#workloadOf);
+    this.#emit(makeRecord(resource, { time, event, severity, body, attributes }));
   }
 
   /** Something did not become a record, or a record did not reach the collector. */
@@ -213,6 +222,7 @@ export class Pipeline {
     await this.#hasher.finish(FLUSH_HASHES_MS);
     this.#fold.flush();
     this.#limit.flush();
+    this.#names.flush();
     this.#losses.flush();
   }
 
@@ -227,7 +237,14 @@ export class Pipeline {
 
   /** Time of the oldest event that is not wholly told; undefined: nothing waits. */
   oldestWaitingNs(): bigint | undefined {
-    const waiting = [this.#changes, this.#hasher, this.#fold, this.#limit, this.#losses];
+    const waiting = [
+      this.#changes,
+      this.#hasher,
+      this.#fold,
+      this.#limit,
+      this.#names,
+      this.#losses,
+    ];
     return oldestOf(waiting.map((each) => each.oldestWaitingNs()));
   }
 
@@ -236,7 +253,11 @@ export class Pipeline {
     return {
       account: this.#account,
       waiting:
-        this.#changes.waiting + this.#hasher.waiting + this.#fold.waiting + this.#limit.waiting,
+        this.#changes.waiting +
+        this.#hasher.waiting +
+        this.#fold.waiting +
+        this.#limit.waiting +
+        this.#names.waiting,
       emitted: this.#emitted,
       unknownGaps: this.#unknownGaps,
     };
@@ -279,7 +300,8 @@ export class Pipeline {
     this.agentEvent(
       'fileward.coverage.degraded',
       `${event.path.text} was replaced and is listed no more until a reload`,
-      appReplacedAttributes(event, this.#context.users),
+      appReplacedAttributes(event, this.#workloadOf),
+      event.workload,
     );
   }
 
@@ -364,25 +386,49 @@ export class Pipeline {
 
   /** True when it is new, and told. */
   #learn(rule: RuleInfo, event: KernelEvent, operation: Operation): boolean {
-    const { actor } = event;
+    const { learned, counters } = this.#options;
+    const { actor, workload, actorWorkload, timeNs, path } = event;
     if (actor.exe === undefined) return false;
-    const uid = this.#settings?.learning.user ? actor.uid : undefined;
-    if (!this.#learned.add(rule, actor.exe, operation, uid)) return false;
-    this.#options.counters.learnedPairs(rule.group, this.#learned.countOf(rule.group));
-    const user = uid === undefined ? undefined : (this.#context.users.nameOf(uid) ?? String(uid));
-    const entry = { exe: actor.exe, operations: [operation], ...(user !== undefined && { user }) };
-    this.#emit(
-      learnedRecord(this.#context, {
-        timeNs: event.timeNs,
-        rule,
-        operation,
-        path: event.path,
-        actor,
-        appKind: this.#options.appKind(actor.exe),
-        yaml: overrideYaml(rule.group, rule.rule, [entry]),
-      }),
+    const userName = actor.uid === undefined ? undefined : this.#userName(event, actor.uid);
+    const container = this.#containerOf(workload);
+    const pair = learned.add({
+      rule,
+      app: actor.exe,
+      operation,
+      ...(this.#settings?.learning.user && userName !== undefined && { user: userName }),
+      ...(userName !== undefined && { userName }),
+      origin: originOf(event),
+      ancestors: actor.ancestors ?? [],
+      ...(actor.args && { args: actor.args }),
+      pid: actor.pid,
+      path: path.text,
+      timeNs,
+      ...(container !== undefined && { workload: container }),
+    });
+    if (pair === undefined) return false;
+    counters.learnedPairs(rule.group, learned.countOf(rule.group));
+    const { kind: appKind, yaml } = pair;
+    const where = { workload, actorWorkload, timeNs, path };
+    this.#emitNamed(event, 0, () =>
+      learnedRecord(this.#workloadOf, { ...where, rule, operation, actor, appKind, yaml }),
     );
     return true;
+  }
+
+  /** As the opener's own workload knows it; by number when it has no name. */
+  #userName({ actorWorkload }: KernelEvent, uid: number): string {
+    const own = this.#workloadOf(actorWorkload);
+    const inside = own?.userId(uid) ?? uid;
+    return own?.users.nameOf(inside) ?? String(inside);
+  }
+
+  /** Name and image, for people; undefined: the host. */
+  #containerOf(workload: number): string | undefined {
+    if (workload === hostWorkload) return undefined;
+    const resource = this.#workloadOf(workload)?.resource ?? {};
+    const { 'container.name': name, 'container.image.name': image } = resource;
+    const text = String(name ?? resource['container.id'] ?? 'a container');
+    return image === undefined ? text : `${text} (${image})`;
   }
 
   #occurrence(
@@ -402,7 +448,18 @@ export class Pipeline {
   }
 
   #tellGap(gap: Gap): void {
-    this.agentEvent(RECORD_LOST, gapSentence(gap), gapAttributes(gap));
+    this.agentEvent(RECORD_LOST, gapSentence(gap), gapAttributes(gap), gap.workload);
+  }
+
+  /** With the name of its user, if that can be read soon. */
+  #emitNamed(
+    { actor, actorWorkload, timeNs }: Pick<Occurrence, 'actor' | 'actorWorkload' | 'timeNs'>,
+    events: number,
+    make: () => FilewardRecord,
+  ): void {
+    const own = actor.uid === undefined ? undefined : this.#workloadOf(actorWorkload);
+    const settled = own?.users.settled(own.userId(actor.uid ?? 0));
+    this.#names.add(settled, events, timeNs, () => this.#emit(make(), events));
   }
 
   #emit(record: FilewardRecord, events = 0): void {
@@ -415,4 +472,10 @@ export class Pipeline {
 
 function count(counts: Map<string, number>, key: string, by: number): void {
   counts.set(key, (counts.get(key) ?? 0) + by);
+}
+
+/** Seen from the file's workload; one whose workload is not known passes for its own. */
+function originOf({ workload, actorWorkload }: KernelEvent): 'same' | 'host' | 'container' {
+  if (actorWorkload === workload || actorWorkload === unknownWorkload) return 'same';
+  return actorWorkload === hostWorkload ? 'host' : 'container';
 }

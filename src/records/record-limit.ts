@@ -1,4 +1,7 @@
-/** Holds a rule to its `max_records`: what is beyond it becomes one record for the rest of each kind, with its count. */
+/**
+ * Holds a rule to its `max_records` in each workload: what is beyond it becomes one record for the rest of each kind, with
+ * its count.
+ */
 import type { RuleInfo } from '../policy/compile.ts';
 import { type Clock, oldestOf } from './clock.ts';
 import type { Folded, Rest } from './occurrence.ts';
@@ -24,8 +27,8 @@ export class RecordLimit {
   }
 
   add(folded: Folded): void {
-    const { rule } = folded.occurrence;
-    const budget = rule.maxRecords && this.#budgetOf(rule, rule.maxRecords);
+    const { rule, workload } = folded.occurrence;
+    const budget = rule.maxRecords && this.#budgetOf(rule, workload, rule.maxRecords);
     if (budget === undefined || budget.left > 0) {
       if (budget !== undefined) budget.left -= 1;
       this.#options.pass(folded);
@@ -37,6 +40,7 @@ export class RecordLimit {
     budget.rest.set(kind, {
       event,
       severity,
+      workload,
       rule,
       mode,
       verdict,
@@ -72,8 +76,8 @@ export class RecordLimit {
     for (const [key, budget] of this.#budgets) this.#end(key, budget);
   }
 
-  #budgetOf(rule: RuleInfo, limit: { count: number; windowMs: number }): Budget {
-    const key = `${rule.group}/${rule.rule}`;
+  #budgetOf(rule: RuleInfo, workload: number, limit: { count: number; windowMs: number }): Budget {
+    const key = `${workload} ${rule.group}/${rule.rule}`;
     const now = this.#options.clock.nowMs();
     const budget = this.#budgets.get(key);
     if (budget !== undefined && budget.endsMs > now) return budget;

@@ -228,13 +228,17 @@ export class LaneSender {
 
 /** Those of the same resource together. */
 function byResource(slices: readonly HeldSlice[]): ResourceRecords[] {
-  const groups: { resource: Uint8Array; records: Uint8Array[] }[] = [];
+  const groups = new Map<string, { resource: Uint8Array; records: Uint8Array[] }>();
   for (const { chunk, body } of slices) {
-    const known = groups.find(({ resource }) => Buffer.compare(resource, chunk.resource) === 0);
+    const { resource } = chunk;
+    const key = Buffer.from(resource.buffer, resource.byteOffset, resource.length).toString(
+      'latin1',
+    );
+    const known = groups.get(key);
     if (known) known.records.push(body);
-    else groups.push({ resource: chunk.resource, records: [body] });
+    else groups.set(key, { resource, records: [body] });
   }
-  return groups;
+  return [...groups.values()];
 }
 
 /** Of an `ExportLogsServiceResponse`; an answer that can't be read rejects nothing. */

@@ -8,7 +8,7 @@ import type { HrTime } from '@opentelemetry/api';
 import { hrTime, type InstrumentationScope } from '@opentelemetry/core';
 import { emptyResource } from '@opentelemetry/resources';
 import type { CollectionResult, MetricData, MetricProducer } from '@opentelemetry/sdk-metrics';
-import type { CoverageReport, HistogramSnapshot, SessionStats } from '../native/addon.ts';
+import type { HistogramSnapshot, SessionStats } from '../native/addon.ts';
 import type { CompiledPolicy, RuleInfo } from '../policy/compile.ts';
 import type { CompiledGroup, Operation } from '../policy/ruleset.ts';
 import { ATTRIBUTE, LOST_REASONS, METRIC } from '../records/names.ts';
@@ -23,6 +23,13 @@ import {
   sumData,
 } from './metric-data.ts';
 import type { OutboxStats } from './outbox.ts';
+
+/** What is not covered; without a rule, of the whole group. */
+export interface CoverageGap {
+  readonly group: string;
+  readonly rule?: string;
+  readonly error_type: string;
+}
 
 export interface MetricsOptions {
   readonly scope: InstrumentationScope;
@@ -52,7 +59,8 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
   #sessionStats: (() => SessionStats) | undefined;
   #policy: CompiledPolicy | undefined;
   #policyHash = '';
-  #coverage: CoverageReport | undefined;
+  #coverageGaps: readonly CoverageGap[] = [];
+  #members: ReadonlyMap<string, number> = new Map();
   #enforcing = true;
 
   constructor(options: MetricsOptions) {
@@ -92,8 +100,10 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
     this.#fileEvents.usePolicy(version, policy);
   }
 
-  useCoverage(report: CoverageReport): void {
-    this.#coverage = report;
+  /** @param members - workloads by group, the host among them */
+  useCoverage(gaps: readonly CoverageGap[], members: ReadonlyMap<string, number>): void {
+    this.#coverageGaps = gaps;
+    this.#members = members;
   }
 
   policyReload(outcome: 'loaded' | 'rejected'): void {
@@ -152,7 +162,7 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
     );
     const byGroup = (value: (group: CompiledGroup) => number): Point[] =>
       groups.map((group) => ({ value: value(group), labels: { [ATTRIBUTE.group]: group.name } }));
-    const members = byGroup(({ host }) => Number(host));
+    const members = byGroup(({ name }) => this.#members.get(name) ?? 0);
     const active = byGroup(({ name }) => Number(this.#enforcing && enforcing.has(name)));
     const learned = byGroup(({ name }) => this.#learned.get(name) ?? 0);
     const reloads = Object.entries(this.#reloads).map(([outcome, value]) => ({
@@ -182,20 +192,19 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
 
   /** Zero for every kind of gap that there ever was, so that its end is seen. */
   #gaps(): Point[] {
-    const counts = new Map<string, Map<string, number>>();
-    for (const { rule_index, degraded } of this.#coverage?.rules ?? []) {
-      const group = this.#policy?.rules[rule_index]?.group;
-      if (group === undefined) continue;
-      const ofGroup = counts.get(group) ?? new Map<string, number>();
-      counts.set(group, ofGroup);
-      for (const type of new Set(degraded.map(({ error_type }) => error_type))) {
-        this.#gapTypes.add(type);
-        ofGroup.set(type, (ofGroup.get(type) ?? 0) + 1);
+    const rules = new Map<string, Set<string>>();
+    for (const { group, rule, error_type: type } of this.#coverageGaps) {
+      this.#gapTypes.add(type);
+      const key = `${group} ${type}`;
+      const affected = rules.get(key) ?? new Set();
+      rules.set(key, affected);
+      for (const each of this.#policy?.rules ?? []) {
+        if (each.group === group && each.rule === (rule ?? each.rule)) affected.add(each.rule);
       }
     }
     return (this.#policy?.ruleset.groups ?? []).flatMap(({ name }) =>
       Array.from(this.#gapTypes, (type) => ({
-        value: counts.get(name)?.get(type) ?? 0,
+        value: rules.get(`${name} ${type}`)?.size ?? 0,
         labels: { [ATTRIBUTE.group]: name, [ATTRIBUTE.errorType]: type },
       })),
     );

@@ -1,14 +1,7 @@
 /** What else is on this machine that a first configuration should know: container runtimes, a collector. */
 import { existsSync } from 'node:fs';
 import { createConnection } from 'node:net';
-
-const RUNTIME_SOCKETS: readonly (readonly [name: string, socket: string])[] = [
-  ['docker', '/run/docker.sock'],
-  ['podman', '/run/podman/podman.sock'],
-  ['containerd', '/run/containerd/containerd.sock'],
-  ['k3s', '/run/k3s/containerd/containerd.sock'],
-  ['cri-o', '/run/crio/crio.sock'],
-];
+import { runtimeSockets, userSockets } from './runtime-sockets.ts';
 
 export interface Runtime {
   readonly name: string;
@@ -26,10 +19,9 @@ const COLLECTORS: readonly Collector[] = [
 ];
 
 export function findRuntimes(): readonly Runtime[] {
-  return RUNTIME_SOCKETS.filter(([, socket]) => existsSync(socket)).map(([name, socket]) => ({
-    name,
-    socket,
-  }));
+  return [...runtimeSockets(), ...userSockets()]
+    .filter(({ path }) => existsSync(path))
+    .map(({ api, runtime = api, path }) => ({ name: runtime, socket: path }));
 }
 
 /** The first of the standard OTLP ports on which something listens. */

@@ -60,8 +60,8 @@ for name in ${upgraded.join(' ')}; do
 done
 `;
 
-/** Path of the kept root, made when it isn't there. */
-function keptRoot(): string {
+/** Path of the kept root, made when it isn't there. To be read only: tests work on a copy or an overlay of it. */
+export function keptRoot(): string {
   const base = process.env['XDG_CACHE_HOME'] ?? '/var/cache';
   const root = path.join(base, 'fileward-test', `${release}-${cacheVersion}`);
   if (existsSync(root)) return root;
@@ -81,7 +81,7 @@ function keptRoot(): string {
 }
 
 /** Shared libraries that programs need, as this machine finds them. */
-function librariesOf(programs: readonly string[]): string[] {
+export function librariesOf(programs: readonly string[]): string[] {
   const lines = execFileSync('ldd', [...programs], { encoding: 'utf8' }).split('\n');
   const found = lines.map((line) => /=> (\/\S+)/.exec(line)?.[1]);
   return [...new Set(found.filter((file) => file !== undefined))];

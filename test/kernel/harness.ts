@@ -34,6 +34,7 @@ export interface RecordQuery {
   readonly event?: string;
   readonly path?: string;
   readonly attributes?: Readonly<Record<string, unknown>>;
+  readonly resource?: Readonly<Record<string, unknown>>;
 }
 
 export interface LogLine {
@@ -71,13 +72,18 @@ export function commandLine(args: readonly string[]): [string, string[]] {
 }
 
 function matches(record: RecordLine, query: RecordQuery): boolean {
-  const { event, path: file, attributes = {} } = query;
+  const { event, path: file, attributes = {}, resource = {} } = query;
   if (event !== undefined && record.event !== event) return false;
   if (file !== undefined && record.attributes['file.path'] !== file) return false;
-  return Object.entries(attributes).every(([name, value]) =>
-    typeof value === 'function'
-      ? value(record.attributes[name])
-      : record.attributes[name] === value,
+  return holds(attributes, record.attributes) && holds(resource, record.resource);
+}
+
+function holds(
+  wanted: Readonly<Record<string, unknown>>,
+  values: Readonly<Record<string, unknown>>,
+): boolean {
+  return Object.entries(wanted).every(([name, value]) =>
+    typeof value === 'function' ? value(values[name]) : values[name] === value,
   );
 }
 
@@ -140,8 +146,14 @@ export class Agent {
     const file = path.join(scratch.base, 'fileward.config.yaml');
     writeConfiguration(scratch, file, configuration, 'first');
     const agent = new Agent(scratch, file, options);
-    if (options.waitForReady !== false) await agent.logged((line) => line.msg === 'ready', 'ready');
-    return agent;
+    if (options.waitForReady === false) return agent;
+    try {
+      await agent.logged((line) => line.msg === 'ready', 'ready');
+      return agent;
+    } catch (error) {
+      agent.kill();
+      throw error;
+    }
   }
 
   get pid(): number {

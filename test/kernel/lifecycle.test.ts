@@ -1,6 +1,7 @@
 /** Start, reload under load, end: nobody is left hanging, nothing is answered wrongly, nothing is lost. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -244,6 +245,34 @@ describe('systemd', () => {
       scratch.remove();
     }
   });
+});
+
+it('an agent that waits for a file for ever leaves in time all the same', async () => {
+  const [scratch, other] = [new Scratch(), new Scratch()];
+  const file = scratch.write('watched/file', 'x');
+  const watch = { name: 'w', path: `${scratch.path('watched')}/**`, behavior: 'watch' };
+  const agent = await Agent.start(scratch, host([watch]));
+  // Its openers wait as long as it is stopped: as for a server that is dead.
+  const stopped = await Agent.start(other, host([block('b', file, [helper('opener')])]));
+  try {
+    const write = 'open F, ">>", $ARGV[0]; $| = 1; print "open"; <STDIN>; print F "y"; close F';
+    const writer = spawn('perl', ['-e', write, file], { stdio: ['pipe', 'pipe', 'ignore'] });
+    await once(writer.stdout, 'data');
+    stopped.signal('SIGSTOP');
+    writer.stdin.end('go');
+    await once(writer, 'close');
+    // It is being hashed.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const began = performance.now();
+    assert.deepEqual(await agent.stop(), { code: 0, signal: null });
+    assert.ok(performance.now() - began < 5000);
+  } finally {
+    stopped.signal('SIGCONT');
+    await stopped.stop();
+    agent.kill();
+    scratch.remove();
+    other.remove();
+  }
 });
 
 describe('changes in the moment before the end', () => {

@@ -115,7 +115,7 @@ describe('a native session', { timeout: 120_000 }, () => {
   before(async () => {
     session = watch.open();
     version += 1n;
-    const report = await session.setRuleset(rules, version);
+    const report = await session.setRuleset(rules, version, []);
     assert.equal(report.ruleset_version, version);
     assert.equal(report.rules.length, 3);
   });
@@ -197,7 +197,7 @@ describe('a native session', { timeout: 120_000 }, () => {
     const before = quietReads();
     assert.equal(await openInChild(secret, 'O_RDONLY', { app: reader, times: 3 }), 'ok');
     assert.equal(quietReads(), before + 3n);
-    await session.setRuleset(rules, version + 1n);
+    await session.setRuleset(rules, version + 1n, []);
     assert.equal(quietReads(), before + 3n, 'of the version before');
     version += 1n;
     assert.equal(quietReads(), 0n, 'of the new one');
@@ -214,14 +214,16 @@ describe('a native session', { timeout: 120_000 }, () => {
   });
 
   it('keeps the ruleset in force when a new one is refused', async () => {
-    await assert.rejects(session.setRuleset('{', version + 1n), { code: 'ERR_FILEWARD_RULESET' });
+    await assert.rejects(session.setRuleset('{', version + 1n, []), {
+      code: 'ERR_FILEWARD_RULESET',
+    });
     version += 1n;
     assert.equal(await openInChild(secret, 'O_RDONLY'), 'EPERM');
   });
 
   it('takes a version only once', () => {
-    assert.throws(() => session.setRuleset(rules, version), RangeError);
-    assert.throws(() => session.setRuleset(rules, -1n), TypeError);
+    assert.throws(() => session.setRuleset(rules, version, []), RangeError);
+    assert.throws(() => session.setRuleset(rules, -1n, []), TypeError);
   });
 
   it('says false for a path whose protection did not move', async () => {
@@ -237,13 +239,13 @@ describe('a closed native session', { timeout: 60_000 }, () => {
     const rules = JSON.stringify(
       ruleset([[rule({ name: 'secret', path: [scratch.path('covered/*')] })]]),
     );
-    await session.setRuleset(rules, 1n);
+    await session.setRuleset(rules, 1n, []);
     assert.equal(await openInChild(secret, 'O_RDONLY'), 'EPERM');
     session.close();
     session.close();
     assert.equal(await openInChild(secret, 'O_RDONLY'), 'ok');
     const closed = { code: 'ERR_FILEWARD_SESSION_CLOSED' };
-    await assert.rejects(session.setRuleset(rules, 2n), closed);
+    await assert.rejects(session.setRuleset(rules, 2n, []), closed);
     await assert.rejects(session.release(secret), closed);
     assert.ok(session.stats().verdicts.deny.counts.some((count) => count > 0n));
     session.drainNow();
@@ -261,6 +263,7 @@ describe('a closed native session', { timeout: 60_000 }, () => {
     await session.setRuleset(
       JSON.stringify(ruleset([[rule({ name: 'secret', path: [scratch.path('covered/*')] })]])),
       1n,
+      [],
     );
     assert.ok(threads().length >= 3, `none to look for among ${threads()}`);
     // An open just before: what watches over its answer is still busy with it.
@@ -272,7 +275,7 @@ describe('a closed native session', { timeout: 60_000 }, () => {
 
   it('rejects a ruleset that was under way', async () => {
     const session = new Watch().open();
-    const pending = session.setRuleset(JSON.stringify(ruleset([])), 1n);
+    const pending = session.setRuleset(JSON.stringify(ruleset([])), 1n, []);
     session.close();
     await assert.rejects(pending, { code: 'ERR_FILEWARD_SESSION_CLOSED' });
   });

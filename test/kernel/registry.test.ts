@@ -9,8 +9,12 @@ import { openInChild, run, shell } from './children.ts';
 import { Agent, commandLine } from './harness.ts';
 import { Scratch } from './scratch.ts';
 
-/** Only when the native core fails. */
-const CANT_BE_MADE = new Set(['fileward.enforcement.degraded']);
+/** Only when the native core fails; and what test/containers/records.test.ts does. */
+const CANT_BE_MADE = new Set([
+  'fileward.enforcement.degraded',
+  'fileward.workload.started',
+  'fileward.workload.stopped',
+]);
 
 describe('a running agent', () => {
   const scratch = new Scratch('ext4');

@@ -140,7 +140,7 @@ TEST_F(CoverageApps, GuardedReplacementByAPackageManagerIsFollowed) {
 }
 
 TEST_F(CoverageApps, RequiredChecksumFollowsTheContent) {
-  const std::string sum = Sha256OfFile("/bin/cat");
+  const std::string sum = Sha256OfFile(UniqueFd(::open("/bin/cat", O_RDONLY | O_CLOEXEC)).get());
   TestRule rule = Rule("block", "protect", kAll);
   rule.apps[0].more += ",\"sha256\":\"" + sum + "\"";
   Apply(Rules({rule}));
@@ -166,7 +166,9 @@ TEST(CoverageSha256, KnownAnswers) {
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
   EXPECT_EQ(sum(std::string(55, 'b')).size(), 64U);
   EXPECT_NE(sum(std::string(55, 'b')), sum(std::string(56, 'b')));
-  EXPECT_EQ(Sha256OfFile("/nonexistent"), "");
+  EXPECT_EQ(Sha256OfFile(-1), "");
+  const UniqueFd cat(::open("/bin/cat", O_RDONLY | O_CLOEXEC));
+  EXPECT_EQ(Sha256OfFile(cat.get(), 1000), "") << "more than asked for";
 }
 
 }  // namespace

@@ -23,6 +23,10 @@ class FakeSubject : public Subject {
     asked.insert("package_manager");
     return package_manager;
   }
+  Answer IsRuntime() override {
+    asked.insert("runtime");
+    return runtime;
+  }
   bool HasUser(uint32_t user_id) override { return user == user_id; }
   bool HasUnit(std::string_view wanted) override { return unit == wanted; }
   bool HasSha256(std::string_view wanted) override { return sha256 == wanted; }
@@ -31,6 +35,7 @@ class FakeSubject : public Subject {
   std::map<uint32_t, Answer> scripts;
   std::map<uint32_t, Answer> ancestors;
   Answer package_manager = Answer::kNo;
+  Answer runtime = Answer::kNo;
   uint32_t user = 1000;
   std::string unit;
   std::string sha256;
@@ -181,6 +186,7 @@ TEST_F(EvaluateTest, TheStrictestOfGroupsAndNamesWinsAndTiesGoToConfigurationOrd
 TEST_F(EvaluateTest, WhatCanChangeNothingIsNotAsked) {
   TestRule first = RuleFor("block", "protect");
   first.apps = {};
+  first.runtime = false;
   TestRule second = RuleFor("block", "monitor");
   TestRuleset text;
   text.groups = {{{first}, true}, {{second}, true}};
@@ -196,6 +202,27 @@ TEST_F(EvaluateTest, ReadAndWriteAreToldAsTheWriteWhenItIsAsStrict) {
   const Decision listed = Ask(text, both, Gate::kOpen);
   EXPECT_EQ(listed.outcome, Outcome::kQuiet);
   EXPECT_EQ(listed.operation, Operation::kWrite);
+}
+
+TEST_F(EvaluateTest, EveryDiscoverRuleThatDoesNotListLearnsUnlessTheOpenIsDenied) {
+  const Operations both{Operation::kRead, Operation::kWrite};
+  const auto learned = [&](const std::string& first, const std::string& second) {
+    TestRuleset text;
+    text.groups = {{{RuleFor("block", first)}}, {{RuleFor("block", second)}}};
+    std::vector<std::string> all;
+    for (const Learning& each : Ask(text, both, Gate::kOpen).learned) {
+      all.push_back(std::to_string(each.rule_index) +
+                    (each.operation == Operation::kRead ? " read" : " write"));
+    }
+    std::sort(all.begin(), all.end());
+    return all;
+  };
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(learned("discover", "discover"), (Texts{"0 read", "0 write", "1 read", "1 write"}));
+  EXPECT_EQ(learned("monitor", "discover"), (Texts{"1 read", "1 write"}));
+  EXPECT_EQ(learned("protect", "discover"), Texts{});
+  subject_.exes[0] = Answer::kYes;
+  EXPECT_EQ(learned("discover", "discover"), Texts{});
 }
 
 TEST_F(EvaluateTest, WhatIsNotProvenCountsAsAWrite) {
@@ -342,6 +369,37 @@ TEST_F(EvaluateTest, OnlyWhatABlockRuleDecidesIsGated) {
   EXPECT_TRUE(GatedOperations(*ruleset_, {&name, 1}).Has(Operation::kRead));
 }
 
+TEST_F(EvaluateTest, TheRuntimeIsListedForReadAndExecUnlessTheRuleSaysNo) {
+  TestRule rule = RuleFor("block", "protect");
+  const auto ask = [&](Operation operation) {
+    return Ask(OneGroup({rule}), {operation}, Gate::kOpen);
+  };
+  subject_.runtime = Answer::kYes;
+  for (const Operation operation : {Operation::kRead, Operation::kExec}) {
+    const Decision decision = ask(operation);
+    EXPECT_EQ(decision.outcome, Outcome::kQuiet);
+    EXPECT_TRUE(decision.listed);
+    EXPECT_EQ(decision.app_index, -1);
+  }
+  EXPECT_EQ(ask(Operation::kWrite).outcome, Outcome::kDenied);
+  // A history that isn't known gives nothing, and takes nothing from the reason.
+  subject_.runtime = Answer::kUnknown;
+  EXPECT_EQ(ask(Operation::kRead).outcome, Outcome::kDenied);
+  EXPECT_EQ(ask(Operation::kRead).reason, Reason::kAppNotListed);
+  subject_.runtime = Answer::kUnsettled;
+  EXPECT_TRUE(ask(Operation::kRead).look_again);
+  EXPECT_FALSE(ask(Operation::kWrite).look_again);
+  subject_.runtime = Answer::kYes;
+  rule.runtime = false;
+  EXPECT_EQ(ask(Operation::kExec).outcome, Outcome::kDenied);
+  // A listed program is never asked about.
+  rule.runtime = true;
+  BeListed();
+  subject_.asked.clear();
+  EXPECT_EQ(ask(Operation::kRead).outcome, Outcome::kQuiet);
+  EXPECT_FALSE(subject_.asked.contains("runtime"));
+}
+
 TEST(Explain, AnswersWithTextsAsTheRunningAgentWould) {
   TestRule rule = RuleFor("block", "protect");
   rule.apps = {ListedApp()};
@@ -360,6 +418,33 @@ TEST(Explain, AnswersWithTextsAsTheRunningAgentWould) {
   EXPECT_EQ(Explain(*ruleset, query).decision.verdict, Verdict::kDeny);
   query.paths = {"/other"};
   EXPECT_EQ(Explain(*ruleset, query).decision.outcome, Outcome::kNotCovered);
+}
+
+TEST(Explain, AProgramIsWhatItIsInItsOwnRoot) {
+  TestRule rule = RuleFor("block", "protect");
+  rule.apps = {ListedApp(0), ListedApp(1)};
+  TestRuleset text = OneGroup({rule});
+  text.groups[0].host = false;
+  text.exes = {"/bin/cat", "/usr/bin/kubelet", "/usr/bin/runc"};
+  text.host_exes = {1, 2};
+  text.runtimes = {2};
+  const auto ruleset = text.Parse({}, [](const RuleGroup&) { return true; });
+  const auto outcome = [&](const std::string& exe, Origin origin) {
+    ExplainQuery query;
+    query.paths = {"/f"};
+    query.exe = exe;
+    query.groups = {0};
+    query.origin = origin;
+    return Explain(*ruleset, query).decision.outcome;
+  };
+  EXPECT_EQ(outcome("/bin/cat", Origin::kSame), Outcome::kQuiet);
+  EXPECT_EQ(outcome("/bin/cat", Origin::kHost), Outcome::kDenied);
+  EXPECT_EQ(outcome("/bin/cat", Origin::kOther), Outcome::kDenied);
+  EXPECT_EQ(outcome("/usr/bin/kubelet", Origin::kSame), Outcome::kDenied);
+  EXPECT_EQ(outcome("/usr/bin/kubelet", Origin::kHost), Outcome::kQuiet);
+  EXPECT_EQ(outcome("/usr/bin/kubelet", Origin::kOther), Outcome::kDenied);
+  EXPECT_EQ(outcome("/usr/bin/runc", Origin::kSame), Outcome::kDenied);
+  EXPECT_EQ(outcome("/usr/bin/runc", Origin::kHost), Outcome::kQuiet);
 }
 
 TEST(Explain, AWatchedWriteIsToldAsTheChangeItWillBe) {

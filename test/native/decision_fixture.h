@@ -107,27 +107,54 @@ class DecisionFixture : public testing::Test {
   // Puts the ruleset in force with every file in the directory that it covers, and the exes that
   // exist.
   void Apply(const TestRuleset& text, bool with_table = true) {
-    auto swap = std::make_shared<RulesetSwap>();
-    swap->ruleset = text.Parse();
-    swap->version = ++version_;
-    swap->counters = std::make_shared<RuleCounters>(version_, swap->ruleset->rules().size());
+    std::vector<WorkloadRules> parts;
+    parts.push_back(HostRules(text, with_table));
+    Swap(std::move(parts));
+    SendHostMounts();
+  }
+
+  WorkloadRules HostRules(const TestRuleset& text, bool with_table = true) const {
+    WorkloadRules rules;
+    rules.ruleset = text.Parse();
     for (const auto& entry : std::filesystem::directory_iterator(dir_)) {
       const std::string path = entry.path();
-      auto rules = std::make_shared<const MatchSet>(swap->ruleset->Match(path));
-      if (with_table && !rules->empty()) {
-        swap->table.Add(IdentityOf(path), 0, {path, rules, false});
+      auto matched = std::make_shared<const MatchSet>(rules.ruleset->Match(path));
+      if (with_table && !matched->empty()) {
+        rules.table.Add(IdentityOf(path), 0, {path, matched, false});
       }
     }
+    rules.apps = AppsBelow(text, "");
+    return rules;
+  }
+  // Those that exist below `root`.
+  static std::shared_ptr<const AppIdentities> AppsBelow(const TestRuleset& text,
+                                                        const std::string& root) {
     std::unordered_map<FileIdentity, AppIdentities::App> apps;
     for (uint32_t i = 0; i < text.exes.size(); ++i) {
-      if (std::filesystem::exists(text.exes[i])) apps[IdentityOf(text.exes[i])].exes.push_back(i);
+      const std::string path = root + text.exes[i];
+      if (std::filesystem::exists(path)) apps[IdentityOf(path)].exes.push_back(i);
     }
-    swap->apps = std::make_shared<AppIdentities>(std::move(apps));
+    return std::make_shared<AppIdentities>(std::move(apps));
+  }
+
+  // A new version that is these workloads and no others.
+  void Swap(std::vector<WorkloadRules> parts) {
+    auto swap = std::make_shared<RulesetSwap>();
+    swap->version = ++version_;
+    swap->counters =
+        std::make_shared<RuleCounters>(version_, parts.front().ruleset->rules().size());
+    swap->parts = std::move(parts);
+    swap->all = true;
+    Send(swap);
+  }
+  void Send(const std::shared_ptr<RulesetSwap>& swap) {
     ASSERT_TRUE(decisions_->updates().Send(ReplaceAll{swap}));
-    auto mounts = MountView::Read();
-    ASSERT_TRUE(mounts.ok());
-    ASSERT_TRUE(decisions_->updates().Send(MountsChanged{*mounts}));
     while (!swap->applied()) std::this_thread::yield();
+  }
+  void SendHostMounts() {
+    auto mounts = MountView::ReadHost();
+    ASSERT_TRUE(mounts.ok()) << mounts.error().Message();
+    ASSERT_TRUE(decisions_->updates().Send(MountsChanged{kHostWorkload, *mounts}));
   }
 
   // Runs `what` in a child that was forked, not exec'ed: its executable is the test's. The child's

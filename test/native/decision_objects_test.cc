@@ -45,7 +45,7 @@ TEST(ObjectUpdates, ComeInOrderAlsoWhenTheSenderHasToWait) {
   constexpr uint64_t kMessages = 40'000;  // more than the queue holds
   std::thread sender([&] {
     for (uint64_t i = 0; i < kMessages; ++i) {
-      ASSERT_TRUE(updates.Send(RemoveIdentity{{1, i}}));
+      ASSERT_TRUE(updates.Send(RemoveIdentity{kHostWorkload, {1, i}}));
     }
   });
   for (uint64_t i = 0; i < kMessages;) {
@@ -55,7 +55,7 @@ TEST(ObjectUpdates, ComeInOrderAlsoWhenTheSenderHasToWait) {
   }
   sender.join();
   updates.Close();
-  EXPECT_FALSE(updates.Send(RemoveIdentity{{1, 1}}));
+  EXPECT_FALSE(updates.Send(RemoveIdentity{kHostWorkload, {1, 1}}));
 }
 
 TEST(VerdictHistogram, BoundsAreInclusive) {

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,6 +65,7 @@ struct TestRule {
   std::vector<TestApp> apps;
   std::string changes_listed = "report";
   std::string on_deadline = "allow";
+  bool runtime = true;
 
   std::string Json() const {
     std::vector<std::string> app_texts;
@@ -73,7 +77,7 @@ struct TestRule {
            ",\"apps\":" + JsonList(app_texts, false) +
            ",\"changes_listed\":" + Quoted(changes_listed) +
            ",\"on_deadline\":" + Quoted(on_deadline) +
-           ",\"runtime\":true,\"strict\":false,\"required\":false}";
+           ",\"runtime\":" + (runtime ? "true" : "false") + ",\"strict\":false,\"required\":false}";
   }
 };
 
@@ -88,8 +92,17 @@ struct TestPackageManager {
   std::vector<int> scripts = {};
 };
 
+inline std::string JsonNumbers(const std::vector<int>& numbers) {
+  std::vector<std::string> texts;
+  for (const int number : numbers) texts.push_back(std::to_string(number));
+  return JsonList(texts, false);
+}
+
 struct TestRuleset {
   std::vector<std::string> exes = {"/usr/bin/listed"};
+  std::set<uint32_t> host_exes;  // `workload: host`
+  std::vector<int> runtimes;
+  std::map<uint32_t, std::string> users;
   std::vector<TestPackageManager> package_managers;
   std::vector<TestGroup> groups;
   // Far off: a busy machine must not change what a test sees.
@@ -101,22 +114,22 @@ struct TestRuleset {
         "\"deadline_ns\":" +
         std::to_string(deadline_ns) + ",\"on_deadline\":\"allow\"},\"exes\":[";
     for (size_t i = 0; i < exes.size(); ++i) {
-      json +=
-          (i > 0 ? "," : "") + std::string("{\"pattern\":") + Quoted(exes[i]) + ",\"host\":false}";
+      json += (i > 0 ? "," : "") + std::string("{\"pattern\":") + Quoted(exes[i]) +
+              ",\"host\":" + (host_exes.contains(static_cast<uint32_t>(i)) ? "true" : "false") +
+              "}";
     }
     json += "],\"package_managers\":[";
     for (size_t i = 0; i < package_managers.size(); ++i) {
-      const auto numbers = [](const std::vector<int>& indexes) {
-        std::vector<std::string> texts;
-        for (const int exe : indexes) texts.push_back(std::to_string(exe));
-        return JsonList(texts, false);
-      };
       const TestPackageManager& manager = package_managers[i];
       json += (i > 0 ? "," : "") + std::string("{\"name\":") + Quoted(manager.name) +
-              ",\"exes\":" + numbers(manager.exes) + ",\"scripts\":" + numbers(manager.scripts) +
-              "}";
+              ",\"exes\":" + JsonNumbers(manager.exes) +
+              ",\"scripts\":" + JsonNumbers(manager.scripts) + "}";
     }
-    json += "],\"groups\":[";
+    json += "],\"runtimes\":" + JsonNumbers(runtimes) + ",\"users\":{";
+    for (const auto& [id, name] : users) {
+      json += (json.back() == '{' ? "\"" : ",\"") + std::to_string(id) + "\":" + Quoted(name);
+    }
+    json += "},\"groups\":[";
     for (size_t i = 0; i < groups.size(); ++i) {
       std::vector<std::string> rules;
       for (const TestRule& rule : groups[i].rules) rules.push_back(rule.Json());
@@ -127,8 +140,9 @@ struct TestRuleset {
     return json + "]}";
   }
 
-  std::shared_ptr<const Ruleset> Parse(const BaseResolver& resolver = {}) const {
-    auto parsed = Ruleset::Parse(Json(), resolver);
+  std::shared_ptr<const Ruleset> Parse(const BaseResolver& resolver = {},
+                                       const GroupHolds& holds = Ruleset::HoldsHost) const {
+    auto parsed = Ruleset::Parse(Json(), resolver, holds);
     if (!parsed) {
       ADD_FAILURE() << parsed.error().Message();
       return nullptr;

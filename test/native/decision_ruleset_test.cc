@@ -111,14 +111,45 @@ TEST(Ruleset, RegexTakesNamesThatAreNotUtf8) {
   EXPECT_EQ(ruleset->Match("/d/ab/c"), (MatchSet{1}));
 }
 
-TEST(Ruleset, OtherWorkloadsGroupsCoverNothingOnTheHost) {
+TEST(Ruleset, HasThePatternsOfTheGroupsThatHoldItsWorkload) {
+  TestRule regex;
+  regex.regex = "/a";
   TestRuleset text;
-  text.groups = {{{PathRule({"/a"})}, false}, {{PathRule({"/a"})}, true}};
+  text.groups = {{{PathRule({"/a"}), regex}, false}, {{PathRule({"/a"})}, true}};
+  const auto host = text.Parse();
+  EXPECT_EQ(host->Match("/a"), (MatchSet{2}));
+  EXPECT_EQ(host->CouldMatchIn("/"), (MatchSet{2}));
+  EXPECT_FALSE(host->rules()[0].held);
+  EXPECT_TRUE(host->rules()[0].paths.empty());
+  std::vector<std::string> resolved;
+  const auto container = text.Parse(
+      [&](const std::string& path) {
+        resolved.push_back(path);
+        return path;
+      },
+      [](const RuleGroup& group) { return group.name == "g0"; });
+  EXPECT_EQ(container->Match("/a"), (MatchSet{0, 1}));
+  EXPECT_TRUE(container->rules()[1].held);
+  EXPECT_EQ(std::count(resolved.begin(), resolved.end(), "/a"), 2);
+  const auto all = text.Parse({}, [](const RuleGroup&) { return true; });
+  EXPECT_EQ(all->Match("/a"), (MatchSet{0, 1, 2}));
+  const std::vector<uint32_t> second = {1};
+  EXPECT_EQ(all->MatchInGroups("/a", second), (MatchSet{2}));
+}
+
+TEST(Ruleset, KnowsRuntimesAndUsersByName) {
+  TestRuleset text = OneGroup({PathRule({"/a"})});
+  text.exes = {"/usr/bin/cat", "/usr/bin/runc"};
+  text.runtimes = {1};
+  text.users = {{33, "www-data"}};
   const auto ruleset = text.Parse();
-  EXPECT_EQ(ruleset->Match("/a"), (MatchSet{1}));
-  EXPECT_EQ(ruleset->CouldMatchIn("/"), (MatchSet{1}));
-  const std::vector<uint32_t> container = {0};
-  EXPECT_EQ(ruleset->MatchInGroups("/a", container), (MatchSet{0}));
+  const std::vector<uint32_t> cat = {0};
+  const std::vector<uint32_t> both = {0, 1};
+  EXPECT_FALSE(ruleset->IsRuntime(cat));
+  EXPECT_TRUE(ruleset->IsRuntime(both));
+  ASSERT_NE(ruleset->UserName(33), nullptr);
+  EXPECT_EQ(*ruleset->UserName(33), "www-data");
+  EXPECT_EQ(ruleset->UserName(34), nullptr);
 }
 
 TEST(Ruleset, TellsCoverageWhereToLook) {
@@ -197,6 +228,32 @@ TEST(Ruleset, TenThousandRulesLoadAndMatch) {
   printf("10,000 rules: load %.1f ms, match %.2f us\n",
          duration<double, std::milli>(loaded - began).count(),
          duration<double, std::micro>(done - matching).count() / 30'000);
+}
+
+TEST(RulesetText, LeavesOutWhatOtherGroupsHold) {
+  TestRule first;
+  first.path = {"/first/*"};
+  TestRule second;
+  second.path = {"/second/*"};
+  TestRuleset both;
+  both.groups = {{{first}, false}, {{second}, false}};
+  const auto text = RulesetText::Read(both.Json());
+  ASSERT_TRUE(text.ok()) << text.error().Message();
+  size_t resolved = 0;
+  const auto resolver = [&](const std::string& base) {
+    ++resolved;
+    return base;
+  };
+  const auto ruleset = Ruleset::Parse(
+      **text, resolver, [](const RuleGroup& group) { return group.name == "g1"; },
+      Ruleset::Content::kHeld);
+  ASSERT_TRUE(ruleset.ok()) << ruleset.error().Message();
+  ASSERT_EQ((*ruleset)->rules().size(), 2U);
+  EXPECT_EQ((*ruleset)->rules()[0].name, "");
+  EXPECT_FALSE((*ruleset)->rules()[0].held);
+  EXPECT_TRUE((*ruleset)->Match("/first/file").empty());
+  EXPECT_EQ((*ruleset)->Match("/second/file"), MatchSet{1});
+  EXPECT_EQ(resolved, 1U);
 }
 
 }  // namespace

@@ -284,7 +284,8 @@ TEST_F(DecisionThreadTest, AnUncoveredSiblingAsksOnce) {
   auto rules = std::make_shared<const MatchSet>(MatchSet{0});
   const std::string covered = dir_ + "/covered";
   ASSERT_EQ(::rename(path.c_str(), covered.c_str()), 0);
-  decisions_->updates().Send(AddName{IdentityOf(covered), 0, {covered, rules, false}});
+  decisions_->updates().Send(
+      AddName{kHostWorkload, IdentityOf(covered), 0, {covered, rules, false}});
   decisions_->updates().Send(Unignore{UniqueFd(::open(covered.c_str(), O_PATH | O_CLOEXEC))});
   Apply(OneGroup({Rule()}));
   EXPECT_EQ(OpenInChild(covered, O_RDONLY), EPERM);
@@ -440,7 +441,7 @@ TEST_F(DecisionThreadTest, StopAnswersAndClosingReleases) {
   Apply(OneGroup({Rule()}));
   EXPECT_EQ(OpenInChild(path, O_RDONLY), EPERM);
   decisions_->Stop();
-  EXPECT_FALSE(decisions_->updates().Send(AppsChanged{std::make_shared<AppIdentities>()}));
+  EXPECT_FALSE(decisions_->updates().Send(AppsChanged{}));
   std::atomic<bool> closed{false};
   std::thread closer([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));

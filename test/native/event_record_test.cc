@@ -41,13 +41,17 @@ TEST(EventRecord, HoldsHeaderAndStringsInWhateverOrderTheyWereSet) {
 
 TEST(EventRecord, BeginForgetsTheRecordBefore) {
   RecordWriter writer;
-  writer.Begin(EventKind::kOpen).flags = EventFlag::kListed;
+  EventHeader& first = writer.Begin(EventKind::kOpen);
+  first.flags = EventFlag::kListed;
+  first.workload = first.actor_workload = 7;
   writer.Set(EventString::kPath, "/a");
   writer.Finish();
   writer.Begin(EventKind::kChange);
   const auto record = writer.Finish();
   EXPECT_EQ(record.size(), kEventHeaderBytes);
   EXPECT_EQ(HeaderOf(record).flags, 0);
+  EXPECT_EQ(HeaderOf(record).workload, kHostWorkload);
+  EXPECT_EQ(HeaderOf(record).actor_workload, kUnknownWorkload);
   EXPECT_EQ(HeaderOf(record).kind, EventKind::kChange);
 }
 

@@ -173,10 +173,11 @@ function typeOf(value: Value): Attribute['type'] | undefined {
 
 /** Users may say more of a host than we do. */
 function* resourceProblems(attributes: readonly KeyValue[], schemaUrl: string): Iterable<string> {
-  const [host] = registry.entities;
-  const names = new Set(host?.attributes.map(({ name }) => name));
+  const isContainer = attributes.some(({ key }) => key === 'container.id');
+  const entity = registry.entities[isContainer ? 1 : 0];
+  const names = new Set(entity?.attributes.map(({ name }) => name));
   const ours = attributes.filter(({ key }) => names.has(key));
-  yield* attributeProblems(ours, host?.attributes ?? []);
+  yield* attributeProblems(ours, entity?.attributes ?? []);
   for (const { key } of attributes) {
     if (!conventions.names.has(key)) yield `has ${key}, which nobody knows`;
     if (conventions.deprecated.has(key)) yield `has ${key}, which is deprecated`;

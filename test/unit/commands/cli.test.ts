@@ -56,6 +56,7 @@ const commands = [
   'pause',
   'resume',
   'demo',
+  'learned',
 ];
 
 describe('help', () => {
@@ -121,6 +122,31 @@ describe('run without a configuration', () => {
 });
 
 describe('check', () => {
+  it('looks for nothing on this disk that only containers have', () => {
+    const file = path.join(folder, 'containers.yaml');
+    writeFileSync(
+      file,
+      `version: 1
+groups:
+  - name: web
+    members: { container: { image: "nginx:*", labels: { app: web } } }
+    mode: protect
+    rules:
+      - name: conf
+        path: /no/such/place/**
+        behavior: block
+        operations: [read]
+        apps: [ /no/such/app, { exe: /no/such/host-app, workload: host } ]
+`,
+    );
+    const { stdout, status } = fileward(['check', '-c', file]);
+    assert.equal(status, 0, stdout);
+    assert.match(stdout, /members: container image nginx:\*, label app web/);
+    assert.match(stdout, /denied.*open to read/);
+    assert.doesNotMatch(stdout, /covers|absent +\/no\/such\/place|not yet/);
+    assert.match(stdout, /absent apps +\/no\/such\/host-app$/m);
+  });
+
   it('prints each rule as it is understood, what is denied and what only detected', () => {
     const { stdout, status, stderr } = fileward(['check', '-c', config, '--offline']);
     assert.equal(status, 0, stderr);
@@ -178,6 +204,11 @@ describe('explain', () => {
     const { stdout, status } = ask('--record', file);
     assert.equal(status, 0);
     assert.match(stdout, /no gate/);
+  });
+
+  it('no name of a workload is bad usage', () => {
+    const { status, stderr } = ask('/etc/shadow', '--workload', '');
+    assert.deepEqual([status, /name or id of a container/.test(stderr)], [2, true]);
   });
 
   it('a group that is not there is bad usage', () => {

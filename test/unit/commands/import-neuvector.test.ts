@@ -479,6 +479,10 @@ describe('criteria', () => {
     name: 'web',
     kubernetes: { namespace, pod: name, labels },
   });
+  const inPod = (container: string) => ({
+    name: container,
+    kubernetes: { namespace: 'shop', pod: 'a', container },
+  });
   const c = (key: string, op: string, value: string) => ({ key, op, value });
 
   /** Who is a member, of these workloads. */
@@ -541,6 +545,19 @@ describe('criteria', () => {
         [pod('stage-1', 'a'), true],
         [pod('preprod-1', 'a'), false],
         [{ ...pod('prod-1', 'a'), name: 'db' }, false],
+      ],
+    ],
+    [
+      'the name of a container in a pod',
+      [
+        c('domain', '=', 'shop'),
+        c('container', '=', 'k8s_nginx_*'),
+        c('container', '=', 'k8s_red*'),
+      ],
+      [
+        [inPod('nginx'), true],
+        [inPod('redis'), true],
+        [inPod('nginx-exporter'), false],
       ],
     ],
     [

@@ -3,6 +3,25 @@ import { it } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import { recordLine } from '../../../src/commands/record-line.ts';
 
+it('names the container whose file it is, where the sentence does not', () => {
+  const record = {
+    time: '2026-11-21T10:00:00.123456789Z',
+    severity: 9,
+    attributes: {},
+    resource: { 'container.id': 'c0ffee', 'container.name': 'web-1' },
+  };
+  const line = (event: string, body: string) =>
+    stripVTControlCharacters(recordLine({ ...record, event, body })).slice(14);
+  assert.equal(
+    line('fileward.file.modified', 'sh (pid 7) wrote to /a'),
+    'modified  web-1: sh (pid 7) wrote to /a',
+  );
+  assert.equal(
+    line('fileward.workload.stopped', 'Container web-1 has gone'),
+    'workload.stopped  Container web-1 has gone',
+  );
+});
+
 it('is one line with time, event, rule, body, number and reason, and nothing that acts on a terminal', () => {
   const line = recordLine({
     time: '2026-11-21T10:00:00.123456789Z',

@@ -337,6 +337,30 @@ groups:
     assert.equal(answer.denied, 1);
     assert.equal(answer.changes[0].now.rule, 'web/r');
     assert.deepEqual(answer.changes[0].workloads, ['web-1']);
+    // What is listed is the container's own file, not one of the host that has its name.
+    const cat = write(
+      'cat.yaml',
+      `version: 1
+groups:
+  - name: web
+    members: { container: { image: "nginx:*" } }
+    mode: protect
+    rules: [ { name: r, path: /etc/shadow, behavior: block, operations: [read], apps: [ /usr/bin/cat ] } ]
+`,
+    );
+    const reached = ['same', 'host', 'container'].map((origin) => {
+      const line = from('nginx', 'shop');
+      const more = origin === 'same' ? {} : { 'fileward.process.origin': origin };
+      return { ...line, attributes: { ...line.attributes, ...more } };
+    });
+    assert.equal(replayed(ndjson(reached), cat).denied, 2);
+    // Labels that a collector has put on them count.
+    const labelled = ['web', 'db'].map((app, index) => {
+      const line = from('nginx', 'shop');
+      const resource = { ...line.resource, 'container.id': `l${index}`, 'k8s.pod.label.app': app };
+      return { ...line, resource };
+    });
+    assert.equal(replayed(ndjson(labelled), config).denied, 1);
   });
 });
 

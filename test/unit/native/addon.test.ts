@@ -74,15 +74,32 @@ describe('the evaluator', () => {
     [
       [
         rule({ name: 'public', path: ['/srv/www/**'], operations: ['write'] }),
-        rule({ name: 'all', path: ['/srv/**'], except: ['/srv/tmp/*'], apps: [app({ exe: 0 })] }),
+        rule({
+          name: 'all',
+          path: ['/srv/**'],
+          except: ['/srv/tmp/*'],
+          apps: [app({ exe: 0 })],
+        }),
       ],
-      [rule({ name: 'watched', path: ['/srv/www/*'], behavior: 'watch', mode: 'monitor' })],
+      [
+        rule({
+          name: 'watched',
+          path: ['/srv/www/*'],
+          behavior: 'watch',
+          mode: 'monitor',
+        }),
+      ],
     ],
     ['/usr/bin/{cat,tac}', '/usr/sbin/cron'],
   );
   const evaluator = native.createEvaluator(JSON.stringify(compiled));
   const ask = (values: Partial<EvaluationQuery>) =>
-    evaluator.evaluate({ paths: ['/srv/key'], operation: 'read', exe: '/bin/sh', ...values });
+    evaluator.evaluate({
+      paths: ['/srv/key'],
+      operation: 'read',
+      exe: '/bin/sh',
+      ...values,
+    });
 
   it('denies an app that is not listed, and says by which rule', () => {
     const answer = ask({});
@@ -106,7 +123,11 @@ describe('the evaluator', () => {
   });
 
   it('takes the first rule that holds the operation, in each group', () => {
-    const write = ask({ paths: ['/srv/www/index'], operation: 'write', exe: '/usr/bin/cat' });
+    const write = ask({
+      paths: ['/srv/www/index'],
+      operation: 'write',
+      exe: '/usr/bin/cat',
+    });
     assert.equal(write.outcome, 'denied');
     assert.equal(write.rule_index, 0);
     assert.deepEqual(write.covering, [0, 1, 2]);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EventBatch } from '../../../src/native/event-batch.ts';
-import { eventReasons } from '../../../src/native/event-layout.ts';
+import { eventReasons, unknownWorkload } from '../../../src/native/event-layout.ts';
 import { encodeEvent } from './event-record.ts';
 
 const denied = encodeEvent(
@@ -26,6 +26,8 @@ const denied = encodeEvent(
     ppid: 1,
     euid: 4_294_967_294,
     verdict_duration_ns: 5_000n,
+    workload: 3,
+    actor_workload: unknownWorkload,
   },
   {
     path: Buffer.from('/etc/\xff\n', 'latin1'),
@@ -66,6 +68,8 @@ describe('an event batch', () => {
     assert.equal(batch.parentPid, 1);
     assert.equal(batch.euid, 4_294_967_294);
     assert.equal(batch.verdictDurationNs, 5_000n);
+    assert.equal(batch.workload, 3);
+    assert.equal(batch.actorWorkload, unknownWorkload);
     assert.ok(batch.has('listed') && batch.has('rename_target_covered'));
     assert.ok(!batch.has('judged'));
   });

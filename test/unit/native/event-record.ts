@@ -1,8 +1,8 @@
 /** Writes event records as the native core does, for tests of what reads them. */
 import {
+  type EventString,
   eventFields,
   eventHeaderBytes,
-  type EventString,
   eventStrings,
 } from '../../../src/native/event-layout.ts';
 

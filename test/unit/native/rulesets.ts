@@ -10,7 +10,12 @@ import type {
 const allOperations: readonly Operation[] = ['read', 'write', 'exec'];
 
 export function app(values: Partial<CompiledApp> = {}): CompiledApp {
-  return { operations: allOperations, children: false, package_manager: false, ...values };
+  return {
+    operations: allOperations,
+    children: false,
+    package_manager: false,
+    ...values,
+  };
 }
 
 export function rule(values: Partial<CompiledRule> & { readonly name: string }): CompiledRule {
@@ -39,8 +44,14 @@ export function ruleset(
     verdict: { deadline_ns: 100_000_000, on_deadline: 'allow' },
     exes: exes.map((pattern) => ({ pattern, host: false })),
     package_managers: [],
+    runtimes: [],
+    users: {},
     groups: groups.map(
-      (rules, index): CompiledGroup => ({ name: `group-${index}`, host: true, rules }),
+      (rules, index): CompiledGroup => ({
+        name: `group-${index}`,
+        host: true,
+        rules,
+      }),
     ),
   };
 }

@@ -21,6 +21,7 @@ class FakeSession {
       close: () => {
         this.closed = true;
         this.slices.push(encodeEvent({ kind: 1 }, { path: '/last' }));
+        return true;
       },
     };
     const native: Partial<Native> = {

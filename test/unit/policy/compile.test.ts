@@ -65,6 +65,24 @@ describe('compile', () => {
       [{ team: 'platform' }, '3f2c1ab'],
     );
     assert.equal(rules[1]?.severity, 'error');
+    // The one user that is given by name.
+    assert.deepEqual(ruleset.users, { 0: 'root' });
+  });
+
+  it('names the container runtimes of the host where a group may hold containers', async () => {
+    const { policy } = await loadText(contractExample);
+    const { runtimes, exes } = policy.ruleset;
+    const programs = runtimes.map((index) => exes[index]);
+    assert.ok(programs.length > 0 && programs.every((exe) => exe?.host));
+    const onHost = await loadText(`
+version: 1
+groups:
+  - name: host
+    members: { host: true }
+    rules: [ { name: a, path: /a, behavior: block, apps: [ { exe: /b, user: 1000 } ] } ]
+`);
+    assert.deepEqual(onHost.policy.ruleset.runtimes, []);
+    assert.deepEqual(onHost.policy.ruleset.users, {});
   });
 
   it('names each executable once', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { queryFromRecord } from '../../../src/policy/explain.ts';
+import { queryFromRecord } from '../../../src/policy/record-query.ts';
 import { contractExample, loadText } from './load-text.ts';
 
 describe('explain', () => {
@@ -113,6 +113,9 @@ groups:
     assert.equal(explain(query)[0]?.outcome, 'not_covered');
     assert.equal(explain({ ...query, group: 'web' })[0]?.outcome, 'learned');
     assert.throws(() => explain({ ...query, group: 'wib' }), /no group 'wib'; there is host, web/);
+    assert.equal(explain({ ...query, groups: ['host', 'web'] })[0]?.outcome, 'learned');
+    const [none] = explain({ ...query, groups: [] });
+    assert.equal(none?.why, 'No group holds this workload: fileward leaves it alone.');
   });
 
   it('asks again what a record was about', async () => {

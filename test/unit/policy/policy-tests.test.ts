@@ -60,6 +60,23 @@ describe('policy tests', () => {
     assert.equal(result?.passed, false);
   });
 
+  it("say whose program it is: the container's own, the host's or another container's", async () => {
+    const kubelet = 'group: web, path: /var/run/secrets/t, app: /usr/bin/kubelet, operation: write';
+    const server = 'group: web, path: /var/run/secrets/t, app: /app/server, operation: write';
+    const results = await run(`
+- { name: a, ${kubelet}, origin: host, expect: { event: quiet } }
+- { name: b, ${kubelet}, expect: { event: learned } }
+- { name: c, ${server}, expect: { event: quiet } }
+- { name: d, ${server}, origin: host, expect: { event: learned } }
+- { name: e, ${server}, origin: container, expect: { event: learned } }
+- { name: f, path: /etc/shadow, app: /usr/bin/passwd, operation: read, origin: container, expect: { verdict: deny } }
+`);
+    assert.deepEqual(
+      results.filter(({ passed }) => !passed).map(({ test, event }) => [test.name, event]),
+      [],
+    );
+  });
+
   it('ask with user, ancestors, unit and script', async () => {
     const python = 'path: /etc/shadow, app: /usr/bin/python3.11, operation: read';
     const results = await run(`

@@ -1,4 +1,6 @@
 /** A pipeline fed with bytes as the native core writes them, under a clock that tests turn. */
+import { openSync } from 'node:fs';
+import { LearnedBook } from '../../../src/learning/learned-book.ts';
 import { EventBatch } from '../../../src/native/event-batch.ts';
 import {
   type ActorState,
@@ -27,6 +29,8 @@ import type { RecordCounters } from '../../../src/records/counters.ts';
 import { Pipeline } from '../../../src/records/pipeline.ts';
 import type { ProcessFiles } from '../../../src/records/process-files.ts';
 import type { FilewardRecord } from '../../../src/records/record.ts';
+import { WorkloadBook } from '../../../src/records/workload-book.ts';
+import type { ContainerWorkload } from '../../../src/workloads/container-workload.ts';
 import { type EventFieldValues, encodeEvent } from '../native/event-record.ts';
 
 export const startNs = 1_790_000_000_123_456_789n;
@@ -119,7 +123,7 @@ export interface EventWords {
   readonly strings?: Partial<Record<EventString, string | Buffer>>;
 }
 
-const process = { pid: 4711, tid: 4711, ppid: 1, euid: 0, ruid: 1000 };
+const opener = { pid: 4711, tid: 4711, ppid: 1, euid: 0, ruid: 1000 };
 const file = { dev: 2049n, ino: 77n, size: 12n, mtime_ns: 5n, file_mode: 0o100640 };
 
 /** By `/usr/bin/cat` on `/srv/data/a`, unless told otherwise. */
@@ -141,7 +145,7 @@ export function encode(words: EventWords): Buffer {
       ...file,
       file_uid: 0,
       file_gid: 42,
-      ...process,
+      ...opener,
       process_start_ns: 1_789_999_999_500_000_000n,
       ...words.fields,
     },
@@ -168,8 +172,34 @@ export function fact(change: EventChange, words: EventWords = {}): Buffer {
   });
 }
 
+/** A container of this machine's that needs none; its files are those of this process. */
+export function containerOf(
+  id: number,
+  name: string,
+  given: Partial<ContainerWorkload> = {},
+): ContainerWorkload {
+  return {
+    id,
+    containerId: `${id}`.padStart(64, 'c0ffee'),
+    runtime: 'podman',
+    pid: process.pid,
+    startTicks: '1',
+    cgroup: `/machine.slice/libpod-${id}.scope`,
+    workload: { kind: 'container', container: { keys: { name }, labels: {} } },
+    unknown: [],
+    unknownWhy: '',
+    asking: false,
+    resource: { 'container.id': `${id}`.padStart(64, 'c0ffee'), 'container.name': name },
+    uidMap: [[0, 0, 4_294_967_295]],
+    ...given,
+  };
+}
+
 export interface UnderTest {
   readonly pipeline: Pipeline;
+  readonly book: WorkloadBook;
+  /** Content of passwd in containers, by pid; null: it can't be read. Others have a root. */
+  readonly passwd: Map<number, () => Promise<string | null>>;
   readonly clock: FakeClock;
   readonly records: FilewardRecord[];
   /** `event operation` of all that was counted. */
@@ -202,19 +232,46 @@ export function underTest(
     isAlive: (pid) => processes.has(pid),
     holds: (pid, dev, ino) => processes.get(pid) === `${dev}:${ino}`,
   };
-  const pipeline = new Pipeline({
+  const passwd = new Map<number, () => Promise<string | null>>();
+  const book = new WorkloadBook({
     resource: { 'service.name': 'fileward' },
+    clock,
+    passwd: `${import.meta.dirname}/passwd`,
+    native: {
+      readFileOf: async (pid) => {
+        const text = await (passwd.get(pid) ?? (async () => 'root:x:0:0::/:/bin/sh\n'))();
+        return text === null ? null : Uint8Array.from(Buffer.from(text));
+      },
+      // Test files are this process's own.
+      openFileOf: async (_pid, _ticks, file) => {
+        try {
+          return openSync(Buffer.from(file), 'r');
+        } catch {
+          return null;
+        }
+      },
+    },
+  });
+  const pipeline = new Pipeline({
+    workloads: book,
     onRecord: (record) => records.push(record),
     counters,
-    appKind: (path) => (path.endsWith('/python3') ? 'interpreter' : 'binary'),
+    learned: new LearnedBook({
+      learned: { rules: [], pairs: [], refusals: [] },
+      appKind: (path) => (path.endsWith('/python3') ? 'interpreter' : 'binary'),
+      exeNames: () => 1,
+      onFull: () => undefined,
+      onRoom: () => undefined,
+    }),
     clock,
     processes: proc,
-    passwd: `${import.meta.dirname}/passwd`,
   });
   const policy = compile(configuration, noCaps);
   pipeline.usePolicy(1n, policy, configuration);
   return {
     pipeline,
+    book,
+    passwd,
     clock,
     records,
     counted,

@@ -108,6 +108,41 @@ for (const protocol of protocols) {
       assert.deepEqual(counts, [2, 1]);
     });
 
+    it('of hundreds of containers have each its resource, once in a request', async (t) => {
+      const { collector, telemetry } = await setUp(t, { protocol });
+      const resources = Array.from({ length: 400 }, (_, index) => ({
+        ...hostResource,
+        'container.id': `${index}`.padStart(64, '0'),
+        'container.image.tags': ['1.27', 'latest'],
+      }));
+      for (let round = 0; round < 5; round += 1) {
+        for (const resource of resources) {
+          const attributes = { 'log.record.uid': `${resource['container.id']} ${round}` };
+          telemetry.emit(recordOf({ resource, attributes }));
+        }
+      }
+      assert.ok(await telemetry.flush(20_000));
+      const arrived = collector.logs.flatMap(({ resourceLogs }) => {
+        const ids = resourceLogs.map(
+          ({ resource }) => attributesOf(resource.attributes)['container.id'],
+        );
+        assert.equal(new Set(ids.map((id) => JSON.stringify(id))).size, ids.length);
+        return resourceLogs.flatMap(({ resource, scopeLogs }) =>
+          scopeLogs.flatMap(({ logRecords }) =>
+            logRecords.map(({ attributes }) => ({
+              of: attributesOf(resource.attributes)['container.id'],
+              uid: attributesOf(attributes)['log.record.uid'],
+            })),
+          ),
+        );
+      });
+      assert.equal(arrived.length, 2000);
+      for (const { of, uid } of arrived) {
+        assert.ok(of && uid && 'stringValue' in of && 'stringValue' in uid);
+        assert.ok(uid.stringValue.startsWith(`${of.stringValue} `));
+      }
+    });
+
     it('survive a collector that comes late and one that restarts', async () => {
       const first = await Collector.start({ protocol });
       const { port, url } = first;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import type { CoverageReport, SessionStats } from '../../../src/native/addon.ts';
+import type { SessionStats } from '../../../src/native/addon.ts';
 import { type CompiledPolicy, compile, noCaps } from '../../../src/policy/compile.ts';
 import { attributesOf, Collector, type Metric, labelsOf } from '../../otlp/collector.ts';
 import { configurationOf, rule } from '../records/support.ts';
@@ -255,29 +255,23 @@ describe('other metrics', () => {
   it('count gaps of coverage by rules, and show their end', async (t) => {
     const test = await setUp(t);
     const { metrics } = test.telemetry;
-    const report = (degraded: { error_type: string; detail: string }[]): CoverageReport => ({
-      ruleset_version: 1n,
-      marks: { permission: 0, notification: 0 },
-      rules: [
-        {
-          rule_index: 0,
-          files: 0,
-          directories: 0,
-          resolved: [],
-          absent: [],
-          absent_apps: [],
-          degraded,
-        },
-      ],
-      moved: [],
-      followed_apps: [],
-    });
     metrics.usePolicy(1n, policyOf(twoRules), 'abc');
-    const failed = { error_type: 'mark_failed', detail: '/proc' };
-    metrics.useCoverage(report([failed, failed]));
-    assert.deepEqual(await points(test, 'fileward.coverage.gaps'), ['host mark_failed: 1']);
-    metrics.useCoverage(report([]));
-    assert.deepEqual(await points(test, 'fileward.coverage.gaps'), ['host mark_failed: 0']);
+    const [first] = twoRules;
+    const failed = { group: 'host', rule: first?.name ?? '', error_type: 'mark_failed' };
+    const unknown = { group: 'host', error_type: 'criteria_unknown' };
+    const members = new Map([['host', 3]]);
+    metrics.useCoverage([failed, failed, unknown], members);
+    assert.deepEqual(await points(test, 'fileward.coverage.gaps'), [
+      // Of the whole group.
+      'host criteria_unknown: 2',
+      'host mark_failed: 1',
+    ]);
+    assert.deepEqual(await points(test, 'fileward.workload.count'), ['host: 3']);
+    metrics.useCoverage([], members);
+    assert.deepEqual(await points(test, 'fileward.coverage.gaps'), [
+      'host criteria_unknown: 0',
+      'host mark_failed: 0',
+    ]);
   });
 
   it('count what was exported, what waits and what was lost, each reason from 0 on', async (t) => {

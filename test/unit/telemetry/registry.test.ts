@@ -34,6 +34,7 @@ import { generated } from '../../registry/generated.ts';
 import { readRegistry, registryFolder } from '../../registry/registry.ts';
 import {
   configurationOf,
+  containerOf,
   encode,
   type EventWords,
   fact,
@@ -168,6 +169,7 @@ async function everyRecord(): Promise<FilewardRecord[]> {
     tags: { mitre: 'T1565' },
   };
   const test = underTest(configurationOf([rule('data', given)]));
+  test.book.update([containerOf(7, 'web-1')]);
   for (const reason of eventReasons)
     test.accept(encode({ reason, strings: { path: `/${reason}` } }));
   tellOpens(test);
@@ -199,6 +201,13 @@ function tellOpens({ accept }: UnderTest): void {
     { operation: 'exec', outcome: 'violated', mode: 'monitor' },
     discover,
     { ...discover, operation: 'write' },
+    // By another container.
+    ...[
+      {},
+      { kind: 'access', outcome: 'accessed' } as const,
+      { outcome: 'violated', mode: 'monitor' } as const,
+      { ...discover, operation: 'exec' } as const,
+    ].map((words) => ({ ...words, fields: { actor_workload: 7 } })),
   ];
   for (const words of [...opens, ...opens, ...opens])
     accept(encode({ ...words, strings: notUtf8 }));
@@ -220,6 +229,7 @@ function tellChanges({ accept }: UnderTest): void {
     fact('renamed', { flags: ['replaced'], strings: newNotUtf8 }),
     fact('directory_moved', { mode: 'protect', fields: { count: 7 } }),
     fact('deleted', { actor: 'gone', fields: { ino: 305n } }),
+    fact('deleted', { fields: { ino: 307n, actor_workload: 7 } }),
     ...[1, 2, 3].map(() =>
       fact('deleted', { ...listed, fields: { package_manager: 1, ino: 306n } }),
     ),
@@ -255,18 +265,10 @@ async function sent(protocol: 'grpc' | 'http/protobuf', records: Iterable<Filewa
   const rules = [rule('data'), rule('keys', { behavior: 'watch' })];
   const { metrics } = telemetry;
   metrics.usePolicy(1n, compile(configurationOf(rules, { mode: 'protect' }), noCaps), 'abc');
-  metrics.useCoverage({
-    ruleset_version: 1n,
-    marks: { permission: 1, notification: 1 },
-    moved: [],
-    followed_apps: [],
-    rules: [
-      {
-        ...{ rule_index: 0, files: 0, directories: 0, resolved: [], absent: [], absent_apps: [] },
-        degraded: [{ error_type: 'absent', detail: '/srv' }],
-      },
-    ],
-  });
+  metrics.useCoverage(
+    [{ group: 'host', rule: 'data', error_type: 'absent' }],
+    new Map([['host', 1]]),
+  );
   for (const record of records) telemetry.emit(record);
   assert.ok(await telemetry.flush(10_000));
   await telemetry.shutdown(1000);
@@ -298,8 +300,8 @@ describe('what is sent', () => {
     const cases: [string, FilewardRecord][] = [
       ['fileward.file.seen is not registered', { ...good, event: 'fileward.file.seen' }],
       [
-        'fileward.workload.started is registered as planned',
-        { ...good, event: 'fileward.workload.started' },
+        'fileward.enforcement.restored is registered as planned',
+        { ...good, event: 'fileward.enforcement.restored' },
       ],
       ['has the severity SEVERITY_NUMBER_INFO', { ...good, severity: 9 }],
       ['has the time 0', { ...good, time: 0n }],
@@ -321,8 +323,8 @@ describe('what is sent', () => {
         having({ 'process.command_args': ['cat'] }),
       ],
       [
-        'has fileward.process.origin, which is registered as planned',
-        having({ 'fileward.process.origin': 'host' }),
+        'has fileward.process.origin = pod, which is not in its list',
+        having({ 'fileward.process.origin': 'pod' }),
       ],
       ['has no service.instance.id', { ...good, resource: { 'service.name': 'fileward' } }],
       [
@@ -330,6 +332,10 @@ describe('what is sent', () => {
         { ...good, resource: { ...resource, 'event.name': 'a' } },
       ],
       ['has rack, which nobody knows', { ...good, resource: { ...resource, rack: '7' } }],
+      [
+        'has container.image.tags of another type than string[]',
+        { ...good, resource: { ...resource, 'container.id': 'c', 'container.image.tags': '1' } },
+      ],
     ];
     for (const [problem, record] of cases) {
       it(problem, async () => {
