@@ -32,8 +32,12 @@ void AccessTracker::Handle(uint64_t mask, int32_t pid, const std::vector<Covered
                            const Source& source) {
   if ((mask & FAN_OPEN_EXEC) != 0) {
     Source opener = source;
-    // The exec was the act of the program that ran before it.
-    if (source.actor != nullptr && source.actor->previous != nullptr) {
+    // The exec was the act of the program that ran before it, however certain it seems that the new
+    // one ran already: we may have been woken late.
+    const bool after = source.actor != nullptr && (source.actor->state == ActorState::kChanged ||
+                                                   source.actor->process.exe == status.identity ||
+                                                   source.actor->process.script == status.identity);
+    if (after && source.actor->previous != nullptr) {
       auto before = std::make_shared<Actor>(*source.actor);
       before->state = ActorState::kKnown;
       before->process.exe = source.actor->previous->exe;

@@ -159,11 +159,10 @@ Place PlaceOf(int32_t pid) {
 }
 
 std::string PathAt(const Place& place, int32_t pid, std::string path) {
-  const Place ours = PlaceOf(::getpid());
-  if (place.mount_namespace != ours.mount_namespace || place.root == ours.root) return path;
   const std::string root = ReadLink(ProcPath(pid, "root").c_str());
   const bool below = root.size() > 1 && path.starts_with(root) && path[root.size()] == '/';
-  return below ? path.substr(root.size()) : path;
+  if (!below || place.mount_namespace != PlaceOf(::getpid()).mount_namespace) return path;
+  return path.substr(root.size());
 }
 
 std::string CgroupOf(int32_t pid) {

@@ -131,6 +131,8 @@ Actor ResolveActor(const ProcessTable& table, int32_t pid, int pidfd, uint64_t l
     actor.state = ActorState::kKnown;
     actor.process.exe = belief.runs.back()->exe;
     actor.process.exe_path = belief.runs.back()->path;
+    const size_t before = belief.runs.size() - 1;
+    if (before < belief.view->earlier.size()) actor.previous = belief.view->earlier[before];
     return actor;
   }
   if (!seen.known() && belief.runs.size() <= 1) {
@@ -138,7 +140,7 @@ Actor ResolveActor(const ProcessTable& table, int32_t pid, int pidfd, uint64_t l
     return actor;
   }
   actor.state = ActorState::kChanged;
-  if (belief.runs.size() > 1) actor.previous = belief.runs[1];
+  if (!belief.view->earlier.empty()) actor.previous = belief.view->earlier.front();
   return actor;
 }
 

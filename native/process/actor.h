@@ -24,7 +24,7 @@ enum class ActorState : uint8_t {
 struct Actor {
   ActorState state = ActorState::kGone;
   ProcessSnapshot process;
-  // kChanged: what it ran before, when that is known; null otherwise.
+  // What it ran before that, when that is known; null otherwise.
   std::shared_ptr<const ExeRun> previous;
 };
 
