@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "native/base/clock.h"
 #include "native/kernel/fanotify_group.h"
@@ -143,6 +144,16 @@ void CoverageCore::Handle(const Noted& noted) {
   for (WorkloadCoverage* coverage : All()) {
     if (const auto dev = coverage->Knows(noted.event)) knowing.push_back({coverage, *dev});
   }
+  // The overlay of one that has ended can have had what the next one's has now.
+  std::unordered_set<uint64_t> in_use;
+  for (const Knowing& known : knowing) {
+    if (!known.coverage->has_ended()) in_use.insert(known.dev);
+  }
+  std::erase_if(knowing, [&](const Knowing& known) {
+    const WorkloadRoot& where = known.coverage->root().where();
+    return known.coverage->has_ended() && where.own_filesystem && where.dev == known.dev &&
+           in_use.contains(known.dev);
+  });
   const WorkloadId actor =
       noted.actor == nullptr ? kUnknownWorkload : noted.actor->process.workload;
   // Overlays of one image can have the same keys: then it is most likely about the actor's own.

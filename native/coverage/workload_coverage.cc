@@ -241,11 +241,19 @@ void WorkloadCoverage::Upkeep() {
 
 void WorkloadCoverage::End() {
   if (std::exchange(has_ended_, true)) return;
+  Gone();
   TakeBackMarks();
   CloseRoot();
 }
 
+void WorkloadCoverage::Gone() {
+  if (is_covered()) shared_.decision_thread.updates().Send(WorkloadGone{workload_});
+}
+
+// The next container's overlay may get the same device, and its files the same inodes, as soon as
+// this one's is unmounted: they must find no rules under these.
 void WorkloadCoverage::CloseRoot() {
+  Gone();
   table_.Close();
   mounts_.Close();
   root_->Close();

@@ -112,10 +112,10 @@ class WorkloadCoverage {
   bool Release(std::string_view path) { return moved_.Release(path); }
 
   bool has_ended() const { return has_ended_; }
+  // Takes its rules out of force, its marks back, and closes what pins its mounts.
   void End();
-  // Closes what pins its mounts, whatever is going on.
+  // The same without the marks, whatever is going on.
   void CloseRoot();
-  void TakeBackMarks();
 
   void KeepFoundFiles();
   CoveredFiles TakeCoveredFiles();
@@ -139,6 +139,8 @@ class WorkloadCoverage {
   void WriteVolumeChanges(const StableNames& before, const Source& source);
   void SendApps();
   void AppsAreNow();
+  void Gone();
+  void TakeBackMarks();
   UniqueFd OpenAnywhere(const FileIdentity& identity, const std::string& handle_key);
   CoveredFiles AllCoveredFiles();
   CoveredFiles CoveredFilesNamed(const ChangedNames& changed);

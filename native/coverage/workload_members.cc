@@ -114,9 +114,7 @@ void CoverageCore::Covered(Member& member) {
 void CoverageCore::Drop(Member& member) {
   members_changed_ = true;
   if (member.coverage == nullptr) return;
-  if (!member.coverage->has_ended()) member.coverage->TakeBackMarks();
-  if (member.coverage->is_covered())
-    shared_.decision_thread.updates().Send(WorkloadGone{member.spec.id});
+  member.coverage->End();
   member.coverage.reset();
 }
 
