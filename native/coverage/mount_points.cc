@@ -1,6 +1,5 @@
 #include "native/coverage/mount_points.h"
 
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,22 +8,10 @@
 #include <sstream>
 #include <utility>
 
+#include "native/kernel/mount_table.h"
+
 namespace fileward {
 namespace {
-
-// mountinfo writes space, tab, newline and backslash as \ooo.
-std::string Unescape(const std::string& text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      plain.push_back(static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8)));
-      i += 3;
-    } else {
-      plain.push_back(text[i]);
-    }
-  }
-  return plain;
-}
 
 // As the kernel reads an option: a backslash takes its meaning from what follows.
 std::string WithoutBackslashes(const std::string& text) {
@@ -67,20 +54,9 @@ std::vector<std::string> MountPoints::TakeChanges() {
     text.append(buffer.data(), static_cast<size_t>(length));
   }
   std::vector<Mount> now;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream fields(line);
-    Mount mount;
-    std::string parent, root;
-    unsigned major = 0;
-    unsigned minor = 0;
-    char colon = 0;
-    if (!(fields >> mount.id >> parent >> major >> colon >> minor >> root >> mount.point)) continue;
-    mount.point = Unescape(mount.point);
-    mount.dev = makedev(major, minor);
-    if (const size_t overlay = line.find(" - overlay "); overlay != std::string::npos)
-      mount.layers = line.substr(line.rfind(' ') + 1);
-    now.push_back(std::move(mount));
+  for (MountEntry& entry : ParseMountTable(text)) {
+    now.push_back({std::move(entry.point), entry.id, entry.dev,
+                   entry.type == "overlay" ? std::move(entry.options) : std::string()});
   }
   std::sort(now.begin(), now.end());
   std::vector<Mount> different;
@@ -115,7 +91,7 @@ MountPoints::Layers MountPoints::LayersOf(uint64_t dev) const {
     const size_t equals = option.find('=');
     if (equals == std::string::npos) continue;
     const std::string key = option.substr(0, equals);
-    const std::string value = Unescape(option.substr(equals + 1));
+    const std::string value = UnescapeMountText(option.substr(equals + 1));
     if (key == "lowerdir") {
       AddLowers(value, layers.paths);
     } else if (key == "upperdir" || key == "workdir") {

@@ -35,7 +35,7 @@ class MountPoints {
  private:
   struct Mount {
     std::string point;
-    std::string id;
+    uint64_t id = 0;
     uint64_t dev = 0;
     std::string layers;  // of an overlay: its options
     auto operator<=>(const Mount&) const = default;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "native/coverage/file_handle.h"
+#include "native/kernel/mount_table.h"
 #include "native/kernel/process_files.h"
 #include "native/kernel/root_file.h"
 
@@ -80,19 +81,10 @@ bool IsOwnFilesystem(int root_fd, int32_t pid) {
   if (fstatfs(root_fd, &found) != 0 ||
       static_cast<unsigned long>(found.f_type) != OVERLAYFS_SUPER_MAGIC)
     return false;
-  const UniqueFd fd(open(ProcPath(pid, "mountinfo").c_str(), O_RDONLY | O_CLOEXEC));
-  std::string text;
-  std::array<char, 4096> buffer;
-  for (ssize_t length; (length = read(fd.get(), buffer.data(), buffer.size())) > 0;)
-    text.append(buffer.data(), static_cast<size_t>(length));
-  // "id parent major:minor root mount-point ..."
-  for (size_t start = 0; start < text.size();) {
-    const size_t end = std::min(text.find('\n', start), text.size());
-    const std::string_view line(text.data() + start, end - start);
-    start = end + 1;
-    if (line.find(" / / ") != std::string_view::npos) return true;
-  }
-  return false;
+  const auto mounts = ReadMountTable(std::to_string(pid));
+  return mounts.ok() && std::any_of(mounts->begin(), mounts->end(), [](const MountEntry& mount) {
+           return mount.root == "/" && mount.point == "/";
+         });
 }
 
 }  // namespace

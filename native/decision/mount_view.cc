@@ -6,25 +6,11 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <sstream>
+
+#include "native/kernel/mount_table.h"
 
 namespace fileward {
 namespace {
-
-// mountinfo writes space, tab, newline and backslash as \ooo.
-std::string Unescape(const std::string& text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      plain.push_back(static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8)));
-      i += 3;
-    } else {
-      plain.push_back(text[i]);
-    }
-  }
-  return plain;
-}
 
 // "/" is written as "": what comes behind begins with its slash.
 std::string Prefix(std::string path) {
@@ -47,25 +33,15 @@ struct MountLine {
 };
 
 Result<std::vector<MountLine>> ReadMounts(const std::string& process) {
-  const std::string name = "/proc/" + process + "/mountinfo";
-  std::ifstream file(name);
-  if (!file) return ErrnoError("open", name);
+  Result<std::vector<MountEntry>> entries = ReadMountTable(process);
+  if (!entries) return entries.error();
   std::vector<MountLine> mounts;
-  for (std::string line; std::getline(file, line);) {
-    // 36 35 98:0 /root /mount/point options ... - type source super-options
-    std::istringstream fields(line);
+  for (MountEntry& entry : *entries) {
     MountLine mount;
-    unsigned major = 0;
-    unsigned minor = 0;
-    char colon = 0;
-    std::string parent, root, point, word;
-    fields >> mount.mount_id >> parent >> major >> colon >> minor >> root >> point;
-    while (fields >> word && word != "-") {
-    }
-    fields >> mount.type;
-    if (!fields) continue;
-    mount.mounted.place = {makedev(major, minor), Prefix(Unescape(root))};
-    mount.mounted.point = Prefix(Unescape(point));
+    mount.mount_id = entry.id;
+    mount.mounted.place = {entry.dev, Prefix(std::move(entry.root))};
+    mount.mounted.point = Prefix(std::move(entry.point));
+    mount.type = std::move(entry.type);
     mounts.push_back(std::move(mount));
   }
   return mounts;

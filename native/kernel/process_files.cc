@@ -158,11 +158,11 @@ Place PlaceOf(int32_t pid) {
   return Place{mounts->identity.ino, root->identity};
 }
 
-std::string PathAt(const Place& place, int32_t pid, std::string path) {
+std::string PathAt(int32_t pid, std::string path) {
   const std::string root = ReadLink(ProcPath(pid, "root").c_str());
   const bool below = root.size() > 1 && path.starts_with(root) && path[root.size()] == '/';
-  if (!below || place.mount_namespace != PlaceOf(::getpid()).mount_namespace) return path;
-  return path.substr(root.size());
+  const bool ours = below && PlaceOf(pid).mount_namespace == PlaceOf(::getpid()).mount_namespace;
+  return ours ? path.substr(root.size()) : path;
 }
 
 std::string CgroupOf(int32_t pid) {

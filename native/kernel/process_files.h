@@ -118,9 +118,9 @@ struct Place {
   friend bool operator==(const Place&, const Place&) = default;
 };
 Place PlaceOf(int32_t pid);
-// `path` of ours as a process has it that is at `place`: one that was chrooted in our own mount
-// namespace has a part of it cut off. Others' paths come as they have them.
-std::string PathAt(const Place& place, int32_t pid, std::string path);
+// `path` of ours as a process has it: one that was chrooted in our own mount namespace has a part
+// of it cut off. Others' paths come as they have them.
+std::string PathAt(int32_t pid, std::string path);
 
 // "/system.slice/ssh.service": of the systemd hierarchy, else of v2, else of any controller. Empty
 // when gone; a v1 hierarchy says "/" of a process that is exiting.

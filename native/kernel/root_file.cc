@@ -5,17 +5,18 @@
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <iterator>
 #include <mutex>
 #include <string_view>
 #include <unordered_set>
 #include <utility>
 
+#include "native/kernel/mount_table.h"
 #include "native/kernel/proc_reader.h"
 #include "native/kernel/process_files.h"
 
@@ -33,32 +34,11 @@ FileVersion VersionOf(const struct stat& file) {
                      Nanoseconds(file.st_ctim)};
 }
 
-std::string ReadMountTable(const std::string& process) {
-  std::ifstream file("/proc/" + process + "/mountinfo");
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 bool AsksAServer(std::string_view type) {
   constexpr std::string_view kTypes[] = {"autofs", "cifs", "smb3",   "ceph",     "9p",
                                          "afs",    "coda", "lustre", "virtiofs", "orangefs"};
   return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes) ||
          type.starts_with("nfs") || type.starts_with("fuse");
-}
-
-// The type of the mount with this id, or else of one with this device; "" when there is none.
-std::string_view MountType(std::string_view table, const std::string& id, std::string_view dev) {
-  while (!table.empty()) {
-    // id parent major:minor root point options [tags] - type source options
-    std::string_view line = TakeLine(table);
-    const bool has_id = TakeWord(line) == id;
-    TakeWord(line);
-    const bool has_dev = TakeWord(line) == dev;
-    const size_t type_at = line.find(" - ");
-    if ((dev.empty() ? !has_id : !has_dev) || type_at == std::string_view::npos) continue;
-    line.remove_prefix(type_at + 3);
-    return TakeWord(line);
-  }
-  return {};
 }
 
 bool IsLink(int fd) {
@@ -118,14 +98,15 @@ Result<UniqueFd> FindRegularFile(int root_fd, int32_t pid, const std::string& pa
 bool LookWhetherMayHang(int fd, int32_t pid) {
   struct statx place {};
   if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &place) != 0) return true;
-  const std::string id = std::to_string(place.stx_mnt_id);
-  const std::string dev =
-      std::to_string(place.stx_dev_major) + ":" + std::to_string(place.stx_dev_minor);
-  for (const std::string& by_dev : {std::string(), dev}) {
+  const uint64_t dev = makedev(place.stx_dev_major, place.stx_dev_minor);
+  for (const bool by_dev : {false, true}) {
     for (const std::string& process : {std::to_string(pid), std::string("self")}) {
-      const std::string table = ReadMountTable(process);
-      const std::string_view type = MountType(table, id, by_dev);
-      if (!type.empty()) return AsksAServer(type);
+      const auto mounts = ReadMountTable(process);
+      if (!mounts.ok()) continue;
+      for (const MountEntry& mount : *mounts) {
+        if (by_dev ? mount.dev == dev : mount.id == place.stx_mnt_id)
+          return AsksAServer(mount.type);
+      }
     }
   }
   return place.stx_dev_major == 0;

@@ -56,7 +56,7 @@ std::shared_ptr<ExeRun> ReadRun(int32_t pid, uint64_t since_ns) {
   if (std::optional<Exe> exe = ExeOf(pid)) {
     run->exe = exe->identity;
     run->place = PlaceOf(pid);
-    run->path = PathAt(run->place, pid, std::move(exe->path));
+    run->path = PathAt(pid, std::move(exe->path));
   }
   run->cgroup = ReadCgroup(pid);
   run->read_ns = MonotonicNs();

@@ -30,7 +30,7 @@ ProcessSnapshot SnapshotOf(int32_t tid, const ProcessTable& table) {
   }
   if (std::optional<Exe> exe = ExeOf(tid)) {
     snapshot.exe = exe->identity;
-    snapshot.exe_path = PathAt(PlaceOf(tid), tid, std::move(exe->path));
+    snapshot.exe_path = PathAt(tid, std::move(exe->path));
     if (snapshot.exe_path.empty()) snapshot.exe_path = table.NameOf(snapshot.pid, exe->identity);
   } else if (view && view->run && view->run_verified) {
     snapshot.exe = view->run->exe;
