@@ -5,6 +5,7 @@
  * never pass through here.
  */
 // Long because it is the one place that knows every part.
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
@@ -15,21 +16,27 @@ import { type ConfigurationWatch, watchConfiguration } from './config/watch.ts';
 import { codeOf, Failure, messageOf } from './control/failure.ts';
 import { AliveFile } from './control/alive.ts';
 import { CoverageKeeper, type RuleNames, ruleGaps } from './control/coverage-keeper.ts';
+import { kernelGaps, whyUnenforceable } from './control/kernel-gaps.ts';
+import { GuardianKeeper } from './control/guardian-keeper.ts';
+import { guardianSocket, killHung, type OtherEnd, takeOver } from './control/guardian-takeover.ts';
 import { ModeLimits, protectingGroups } from './control/mode-limits.ts';
 import { Operator } from './control/operator.ts';
 import type { PauseTarget, Request, Results, StatusResult } from './control/protocol.ts';
+import { canaryFile, guardianFile, ownFiles } from './control/own-files.ts';
 import { realPath, register, socketPath } from './control/registry.ts';
 import { startWatchdog } from './control/sd-notify.ts';
-import { ControlServer } from './control/server.ts';
+import { ControlServer, type Peer } from './control/server.ts';
+import { descriptorOf } from './control/socket-descriptor.ts';
 import { StateDirectory } from './control/state-directory.ts';
 import { statusOf } from './control/status.ts';
 import { WorkloadKeeper } from './control/workload-keeper.ts';
-import type { CoverageReport, Native } from './native/addon.ts';
+import type { CoverageReport, FeatureReport, Native } from './native/addon.ts';
 import type { EventBatch } from './native/event-batch.ts';
 import { hostWorkload } from './native/event-layout.ts';
 import { LEARNED_FILE, Learning, type LearningTrouble } from './learning/learning.ts';
 import { loadNative } from './native/load.ts';
 import { type EventSession, openEventSession } from './native/session.ts';
+import { BUILT_IN_GROUP, builtInGroup, withBuiltIn } from './policy/built-in.ts';
 import { type CompiledPolicy, compile } from './policy/compile.ts';
 import type { Configuration, TelemetryConfiguration } from './policy/document.ts';
 import { AgentRecords } from './records/agent-records.ts';
@@ -55,6 +62,8 @@ export interface AgentOptions {
   /** `--config`. */
   readonly config?: string | undefined;
   readonly exports: boolean;
+  /** False: nobody is kept from fileward's own files, and whoever may write the configuration may. */
+  readonly protectsItself: boolean;
   /** Time in which a group that newly protects must be confirmed; absent: no need to. */
   readonly confirmMs?: number;
   readonly version: string;
@@ -75,6 +84,8 @@ interface Running {
 
 const TICK_MS = 50;
 const LEDGER_MS = 10_000;
+const MOST_REFUSED_TOLD = 16;
+const MOST_WARNINGS = 20;
 const NO_FANOTIFY = 'this kernel offers no fanotify; see: fileward doctor';
 /** Of the time that SIGTERM leaves, what the collector gets. */
 const FLUSH_MS = 3_000;
@@ -82,6 +93,7 @@ const FLUSH_MS = 3_000;
 export class Agent {
   readonly #options: AgentOptions;
   readonly #native: Native;
+  readonly #kernel: FeatureReport;
   readonly #state: StateDirectory;
   readonly #limits: ModeLimits;
   readonly #coverage: CoverageKeeper;
@@ -94,6 +106,7 @@ export class Agent {
   readonly #pipeline: Pipeline;
   readonly #records: AgentRecords;
   readonly #session: EventSession;
+  readonly #guardian: GuardianKeeper;
   readonly #containers: Containers;
   readonly #workloads: WorkloadKeeper;
   readonly #knownFiles: KnownFiles;
@@ -107,6 +120,8 @@ export class Agent {
   #rejected: readonly string[] = [];
   #watch: { files: string; handle: ConfigurationWatch } | undefined;
   #turn: Promise<void> = Promise.resolve();
+  #refusedClients = 0;
+  readonly #refusedUsers = new Set<number>();
 
   /**
    * Resolves when every mark is placed and the agent decides.
@@ -115,17 +130,19 @@ export class Agent {
    */
   static async start(options: AgentOptions, loaded: Loaded): Promise<Agent> {
     const native = loadNative();
-    const { missing_capabilities: missing, can_watch } = native.probe();
+    const kernel = native.probe();
+    const { missing_capabilities: missing, can_watch } = kernel;
     if (missing.length > 0) {
       throw new Failure(3, `missing ${missing.join(', ')}: run as root (sudo fileward run)`);
     }
     if (!can_watch) throw new Failure(3, NO_FANOTIFY);
+    await killHung(guardianSocket(loaded.configuration.state), otherEnd(native));
     const state = new StateDirectory(loaded.configuration.state, native.lockFile, (file, err) =>
       options.log.error({ err, file }, 'not what it should be: set aside'),
     );
     let agent: Agent | undefined;
     try {
-      agent = new Agent(options, native, state, loaded);
+      agent = new Agent(options, native, state, loaded, kernel);
       await agent.#begin(loaded);
       return agent;
     } catch (error) {
@@ -140,8 +157,10 @@ export class Agent {
     native: Native,
     state: StateDirectory,
     loaded: Loaded,
+    kernel: FeatureReport,
   ) {
     const { configuration } = loaded;
+    this.#kernel = kernel;
     this.#options = options;
     this.#native = native;
     this.#state = state;
@@ -180,6 +199,8 @@ export class Agent {
       path: socketPath(state.path, options.env),
       handle: (request) => this.#handle(request),
       toNdjson,
+      peerCredentials: native.peerCredentials,
+      onRefused: (peer) => this.#noteRefused(peer),
     });
     this.#session = openEventSession(native, {
       onBatch: (batch) => this.#takeBatch(batch),
@@ -188,8 +209,21 @@ export class Agent {
       moved: this.#coverage.readMoved(),
       followed_apps: this.#coverage.readFollowedApps(),
       collectArgs: configuration.records.commandArgs,
+      guardian: {
+        executable: guardianFile,
+        socket: guardianSocket(state.path),
+        canary: makeCanary(realPath(state.path)),
+      },
     });
     this.#telemetry.metrics.useSession(() => this.#session.stats());
+    this.#guardian = new GuardianKeeper({
+      log: options.log,
+      stats: () => this.#session.stats(),
+      tell: (event, body, about) => this.#records.tell(event, body, about),
+      lost: (loss) => this.#pipeline.lost(loss),
+      onEnforcing: (enforcing) => this.#telemetry.metrics.setEnforcing(enforcing),
+      clock: systemClock,
+    });
     this.#containers = new Containers({
       log: options.log,
       onChange: (containers) => this.#takeContainers(containers),
@@ -267,6 +301,7 @@ export class Agent {
     this.#containers.close();
     this.#workloads.close();
     for (const cleanup of this.#cleanups.splice(0).reverse()) cleanup();
+    this.#guardian.close();
     // The last export of metrics comes after the session has gone.
     const stats = this.#session.stats();
     this.#telemetry.metrics.useSession(() => stats);
@@ -303,15 +338,26 @@ export class Agent {
         `Break glass: ${this.#limits.breakGlass}; every group acts as monitor`,
       );
     }
+    for (const gap of kernelGaps(this.#kernel)) {
+      log.warn(gap);
+      this.#records.tell('fileward.coverage.degraded', gap, { error_type: 'kernel_feature' });
+    }
     void this.#tellCrash();
     await this.#containers.start();
     await this.#apply(loaded);
+    await this.#takeOver();
     this.#knownFiles.start();
     this.#announce('start', loaded);
     this.#watchFiles(loaded.files);
     this.#cleanups.push(startWatchdog((state) => this.#native.sdNotify(state), env));
     this.#native.sdNotify('READY=1');
     log.info({ marks: this.#running?.report.marks }, 'ready');
+  }
+
+  /** Ends the guardian that an agent left behind: its rules are in force here now. */
+  async #takeOver(): Promise<void> {
+    const legacy = await takeOver(guardianSocket(this.#state.path), otherEnd(this.#native));
+    if (legacy !== undefined) this.#guardian.tellLegacy(legacy);
   }
 
   #register(config: string): () => void {
@@ -344,6 +390,8 @@ export class Agent {
   async #apply(loaded: Loaded): Promise<void> {
     const { confirmMs, log } = this.#options;
     const { configuration } = loaded;
+    const unenforceable = whyUnenforceable(configuration.document, this.#kernel);
+    if (unenforceable !== undefined) throw new Failure(3, unenforceable);
     // First: it can be refused, and nothing has changed then.
     const useTelemetrySettings = this.#prepareTelemetry(configuration);
     if (confirmMs !== undefined && loaded !== this.#running?.loaded) {
@@ -355,7 +403,7 @@ export class Agent {
         );
       }
     }
-    const policy = compile(configuration, this.#limits.cap);
+    const policy = compile(this.#guarded(loaded), this.#limits.cap);
     const version = ++this.#version;
     this.#pipeline.usePolicy(version, policy, configuration);
     const { groups } = configuration.document;
@@ -377,6 +425,13 @@ export class Agent {
     this.#workloads.useGroups(groups, containers);
     this.#takeCoverage(report);
     this.#operator.schedule();
+  }
+
+  /** With the group that guards fileward itself. */
+  #guarded({ configuration, sources }: Loaded): Configuration {
+    const socket = socketPath(this.#state.path, this.#options.env);
+    const own = ownFiles(this.#state.path, socket, sources);
+    return withBuiltIn(configuration, builtInGroup(own, this.#options.protectsItself));
   }
 
   /** Checks what a reload says about telemetry. @returns what puts it in force */
@@ -452,8 +507,10 @@ export class Agent {
 
   #announce(cause: string, { configuration, warnings, hash }: Loaded): void {
     const { log } = this.#options;
-    for (const warning of warnings) log.warn(formatProblem(warning));
-    const rules = this.#running?.policy.rules.length ?? 0;
+    for (const warning of warnings.slice(0, MOST_WARNINGS)) log.warn(formatProblem(warning));
+    const more = warnings.length - MOST_WARNINGS;
+    if (more > 0) log.warn({ more }, 'and more warnings; fileward check lists them');
+    const rules = countOf(this.#running?.policy);
     log.info({ cause, file: configuration.file, rules, hash }, 'policy loaded');
     this.#telemetry.metrics.policyReload('loaded');
     const { file, policyVersion } = configuration;
@@ -532,7 +589,8 @@ export class Agent {
       ...ruleGaps(report.rules, namesOf, hostWorkload, ''),
       ...this.#workloads.gaps(namesOf),
     ]);
-    this.#telemetry.metrics.useCoverage(this.#coverage.gaps, this.#workloads.counts());
+    const members = new Map([...this.#workloads.counts(), [BUILT_IN_GROUP, 1]]);
+    this.#telemetry.metrics.useCoverage(this.#coverage.gaps, members);
   }
 
   /** The same configuration within the mode limits of now. */
@@ -545,6 +603,14 @@ export class Agent {
     return rules.some(
       ({ group, rule }) => group === (target.group ?? group) && rule === (target.rule ?? rule),
     );
+  }
+
+  /** Whoever tries it again and again is told once. */
+  #noteRefused({ pid, uid }: Peer): void {
+    this.#refusedClients += 1;
+    if (this.#refusedUsers.has(uid) || this.#refusedUsers.size >= MOST_REFUSED_TOLD) return;
+    this.#refusedUsers.add(uid);
+    this.#options.log.warn({ pid, uid }, 'turned away from the control socket: not root');
   }
 
   async #handle(request: Exclude<Request, { command: 'tail' }>): Promise<Results[keyof Results]> {
@@ -579,6 +645,7 @@ export class Agent {
     const running = this.#running;
     if (!running) throw new Failure(1, 'the agent is starting: not every mark is placed yet');
     const { configuration, hash } = running.loaded;
+    this.#guardian.check();
     const exported = { ...this.#telemetry.stats(), lost: this.#lostOnTheWay() };
     return statusOf({
       identity: {
@@ -592,10 +659,13 @@ export class Agent {
       policyFacts: { hash, version: configuration.policyVersion ?? '', loaded: running.since },
       report: running.report,
       stats: this.#session.stats(),
+      guardian: this.#guardian.stats,
       limits: this.#limits,
       gaps: this.#coverage.gaps,
       workloads: this.#workloads.status(),
       troubles: [
+        ...kernelGaps(this.#kernel),
+        ...this.#guardian.troubles,
         ...this.#rejected.map((problem) => `the changed configuration was rejected: ${problem}`),
         ...(exported.diskProblem === ''
           ? []
@@ -604,6 +674,7 @@ export class Agent {
       records: this.#pipeline.stats().records,
       exported,
       ledger: this.#stages(),
+      refusedClients: this.#refusedClients,
     });
   }
 
@@ -627,15 +698,38 @@ export class Agent {
   }
 
   #fail(error: Error): void {
+    this.#guardian.close();
     this.#telemetry.metrics.setEnforcing(false);
     this.#records.tell(
       'fileward.enforcement.degraded',
       `The native core has failed and every opener is allowed: ${error.message}`,
+      { error_type: 'core_failed' },
     );
     this.#options.onFatal(error);
   }
 }
 
-function load({ config, env }: AgentOptions): Promise<LoadResult> {
-  return loadConfiguration({ env, ...(config !== undefined && { file: config }) });
+/** @returns the file that the guardian opens; its content says nothing */
+function makeCanary(state: string): string {
+  const file = canaryFile(state);
+  closeSync(openSync(file, 'a', 0o600));
+  return file;
+}
+
+function otherEnd(native: Native): OtherEnd {
+  return {
+    pidOf: (connection) => native.peerCredentials(descriptorOf(connection) ?? -1).pid,
+    // 0: of another pid namespace, not to be seen from here; as a target it would be our own process group.
+    kill: (pid) => pid > 0 && process.kill(pid, 'SIGKILL'),
+  };
+}
+
+function load({ config, env, protectsItself }: AgentOptions): Promise<LoadResult> {
+  const trust = protectsItself ? 'refuse' : 'warn';
+  return loadConfiguration({ env, trust, ...(config !== undefined && { file: config }) });
+}
+
+/** Rules of the user's. */
+function countOf(policy: CompiledPolicy | undefined): number {
+  return policy?.rules.filter(({ group }) => group !== BUILT_IN_GROUP).length ?? 0;
 }

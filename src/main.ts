@@ -1,6 +1,7 @@
 /** The command line: which commands there are, their options and examples. Each command's code is loaded when it runs. */
 // Long because it has every command with its options and examples.
 import { Command, CommanderError, Option } from 'commander';
+import { printError } from './commands/terminal.ts';
 import { Failure } from './control/failure.ts';
 import { packageVersion } from './control/package.ts';
 
@@ -63,6 +64,10 @@ function addAgentCommands(program: Command, run: Run): void {
       'print every record on stdout as well: lines on a terminal, NDJSON otherwise',
     )
     .option('--no-export', 'send nothing to a collector')
+    .option(
+      '--no-self-protection',
+      "leave fileward's own files unguarded, and take a configuration that others can write",
+    )
     .addOption(
       new Option(
         '--confirm <time>',
@@ -314,7 +319,7 @@ async function main(argv: readonly string[]): Promise<void> {
       const helpWasAsked = error.exitCode === 0;
       process.exitCode = helpWasAsked ? 0 : 2;
     } else if (error instanceof Failure) {
-      process.stderr.write(`fileward: ${error.message}\n`);
+      printError(`fileward: ${error.message}`);
       process.exitCode = error.status;
     } else {
       throw error;

@@ -47,7 +47,8 @@ const nativeMayInclude: Record<string, readonly string[]> = {
   event: ['base'],
   decision: ['base', 'kernel', 'process', 'event'],
   coverage: ['base', 'kernel', 'process', 'event', 'decision'],
-  addon: ['base', 'kernel', 'process', 'event', 'decision', 'coverage'],
+  guardian: ['base', 'kernel', 'decision'],
+  addon: ['base', 'kernel', 'process', 'event', 'decision', 'coverage', 'guardian'],
 };
 
 const belowAgent = [

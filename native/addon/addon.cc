@@ -37,6 +37,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   export_function("inspectCoverage", &InspectCoverageOnDisk);
   export_function("sdNotify", &SdNotify);
   export_function("lockFile", &LockFile);
+  export_function("peerCredentials", &PeerCredentials);
   export_function("exitNow", &ExitNow);
   export_function("exeNames", &ExeNamesOf);
   export_function("readFileOf", &ReadFileOf);

@@ -86,7 +86,8 @@ Napi::Object Flags(Napi::Env env) {
                        {"directory", EventFlag::kDirectory},
                        {"rename_target_covered", EventFlag::kRenameTargetCovered},
                        {"unlinked", EventFlag::kUnlinked},
-                       {"changes_quiet", EventFlag::kChangesQuiet}});
+                       {"changes_quiet", EventFlag::kChangesQuiet},
+                       {"extended_attributes", EventFlag::kExtendedAttributes}});
 }
 
 }  // namespace

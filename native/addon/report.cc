@@ -146,21 +146,6 @@ std::vector<Item> ItemsFrom(const Napi::Value& value, Convert convert) {
   return items;
 }
 
-Napi::Object HistogramToJs(Napi::Env env, const VerdictHistogram& histogram) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("bounds_seconds", List(env, kVerdictBoundsNs, [env](uint64_t bound_ns) {
-               return Napi::Number::New(env, static_cast<double>(bound_ns) / kNanosecondsPerSecond);
-             }));
-  Napi::Array counts = Napi::Array::New(env, VerdictHistogram::kBuckets);
-  for (uint32_t i = 0; i < VerdictHistogram::kBuckets; ++i) {
-    counts.Set(i, Napi::BigInt::New(env, histogram.bucket(i)));
-  }
-  object.Set("counts", counts);
-  object.Set("sum_seconds", Napi::Number::New(env, static_cast<double>(histogram.sum_ns()) /
-                                                       kNanosecondsPerSecond));
-  return object;
-}
-
 }  // namespace
 
 Napi::Object FeatureReport(Napi::Env env, const KernelFeatures& features) {
@@ -265,6 +250,21 @@ Napi::Object FailureCounts(Napi::Env env) {
     counts.Set(String(env, FailureName(reason)), Napi::BigInt::New(env, FailureCount(reason)));
   }
   return counts;
+}
+
+Napi::Object HistogramToJs(Napi::Env env, const VerdictHistogram& histogram) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("bounds_seconds", List(env, kVerdictBoundsNs, [env](uint64_t bound_ns) {
+               return Napi::Number::New(env, static_cast<double>(bound_ns) / kNanosecondsPerSecond);
+             }));
+  Napi::Array counts = Napi::Array::New(env, VerdictHistogram::kBuckets);
+  for (uint32_t i = 0; i < VerdictHistogram::kBuckets; ++i) {
+    counts.Set(i, Napi::BigInt::New(env, histogram.bucket(i)));
+  }
+  object.Set("counts", counts);
+  object.Set("sum_seconds", Napi::Number::New(env, static_cast<double>(histogram.sum_ns()) /
+                                                       kNanosecondsPerSecond));
+  return object;
 }
 
 Napi::Object VerdictHistograms(Napi::Env env, const VerdictStats& stats) {

@@ -32,6 +32,7 @@ Napi::Object NotificationCountsToJs(Napi::Env env, const Coverage::EventCounts& 
 // Names of all failure reasons, by index.
 Napi::Array FailureNames(Napi::Env env);
 Napi::Object FailureCounts(Napi::Env env);
+Napi::Object HistogramToJs(Napi::Env env, const VerdictHistogram& histogram);
 Napi::Object VerdictHistograms(Napi::Env env, const VerdictStats& stats);
 
 }  // namespace fileward

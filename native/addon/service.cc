@@ -41,15 +41,39 @@ Napi::Value SdNotify(const Napi::CallbackInfo& info) {
 
 Napi::Value LockFile(const Napi::CallbackInfo& info) {
   const std::string path = StringArgument(info, 0, "path");
-  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) throw SystemError(info.Env(), errno, "open", path);
-  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+  // To read first: the agent that holds the lock lets nobody write there, and a second one must be
+  // told that it is the second. NFS locks only what is open to write.
+  for (const int flags : {O_RDONLY, O_RDWR | O_CREAT}) {
+    UniqueFd fd(open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd && errno == ENOENT && flags == O_RDONLY) continue;
+    if (!fd) throw SystemError(info.Env(), errno, "open", path);
+    if (flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
+      // The lock lives as long as the descriptor: until the process ends.
+      (void)fd.release();
+      return Napi::Boolean::New(info.Env(), true);
+    }
     if (errno == EWOULDBLOCK) return Napi::Boolean::New(info.Env(), false);
-    throw SystemError(info.Env(), errno, "flock", path);
+    if (errno != EBADF || flags != O_RDONLY) throw SystemError(info.Env(), errno, "flock", path);
   }
-  // The lock lives as long as the descriptor: until the process ends.
-  (void)fd.release();
-  return Napi::Boolean::New(info.Env(), true);
+  return Napi::Boolean::New(info.Env(), false);
+}
+
+Napi::Value PeerCredentials(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (info.Length() < 1 || !info[0].IsNumber()) {
+    throw Napi::TypeError::New(env, "fd must be a number");
+  }
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    throw SystemError(env, errno, "getsockopt", "a socket");
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("pid", Napi::Number::New(env, peer.pid));
+  result.Set("uid", Napi::Number::New(env, peer.uid));
+  result.Set("gid", Napi::Number::New(env, peer.gid));
+  return result;
 }
 
 Napi::Value ExitNow(const Napi::CallbackInfo& info) {

@@ -1,7 +1,7 @@
 // Owns everything that runs: the permission group, the decision thread and its watchdog, the
-// process feed and its table, coverage with the notification group, and the two rings in which the
-// decision thread (0) and coverage (1) leave event records. Starts them one on another, ends them
-// in the opposite order; none outlives its session.
+// guardian process, the process feed and its table, coverage with the notification group, and the
+// two rings in which the decision thread (0) and coverage (1) leave event records. Starts them one
+// on another, ends them in the opposite order; none outlives its session.
 //
 // Threads speak to JavaScript in two ways. Records lie in the rings until drain() copies them;
 // reports and fatal errors lie in the inbox. Both then ask for the same payload-free wake-up, which
@@ -9,9 +9,10 @@
 // SetWorkloads, Release and TakeCoveredFiles alone; a ruleset goes from there to the decision
 // thread. Nothing here opens a file that a rule could cover or waits for JavaScript.
 //
-// close() ends coverage first, since it may wait for the decision thread, then the decision thread,
-// which answers what is outstanding, then the group, whose end releases every opener. Coverage that
-// doesn't end in time is left, and all else with it: the end of the process is theirs.
+// close() ends the guardian first, which holds the group too, then coverage, which may wait for the
+// decision thread, then that, which answers what is outstanding, then the group, whose end releases
+// every opener. Coverage that doesn't end in time is left, and all else with it, until the process
+// ends. Without close() the guardian decides what a death means.
 // Long because JavaScript has this one object for all of it.
 #include "native/addon/session.h"
 
@@ -22,10 +23,12 @@
 #include <utility>
 
 #include "native/addon/covered_files_worker.h"
+#include "native/addon/guardian_report.h"
 #include "native/addon/js_error.h"
 #include "native/addon/release_worker.h"
 #include "native/addon/report.h"
 #include "native/kernel/features.h"
+#include "native/kernel/kernel_watchdog.h"
 
 namespace fileward {
 namespace {
@@ -91,10 +94,7 @@ Session::Session(const Napi::CallbackInfo& info) : ObjectWrap<Session>(info) {
   StartThreads(env, options);
   closed_ = false;
   cleanup_ = env.AddCleanupHook(
-      +[](Session* session) {
-        if (session->StopThreads()) session->CloseGroup();
-      },
-      this);
+      +[](Session* session) { session->Abandon(); }, this);
   Ref();
 }
 
@@ -105,6 +105,7 @@ Session::~Session() {
   }
   // The process ends: a session that was left is never collected.
   (void)coverage_.release();
+  (void)guardian_.release();
   (void)decision_thread_.release();
   (void)process_feed_.release();
   (void)process_table_.release();
@@ -134,6 +135,12 @@ void Session::StartThreads(Napi::Env env, const Napi::Object& options) {
   decision_thread_ =
       ValueOrThrow(env, DecisionThread::Start(*permission_group_, *process_table_, *decision_ring_,
                                               std::move(decision_options)));
+  UseKernelWatchdog();
+  if (const auto guardian = GuardianOptionsFrom(options.Get("guardian"))) {
+    guardian_ =
+        ValueOrThrow(env, GuardianKeeper::Start(*permission_group_, decision_thread_->journal(),
+                                                decision_thread_->wake_fd(), *guardian));
+  }
   CoverageOptions coverage_options;
   coverage_options.moved = MovedFilesFrom(options.Get("moved"));
   coverage_options.followed_apps = FollowedAppsFrom(options.Get("followed_apps"));
@@ -146,13 +153,26 @@ void Session::StartThreads(Napi::Env env, const Napi::Object& options) {
                                         *decision_thread_, *process_table_, *coverage_ring_));
 }
 
+// A rule may say that what can't be judged is denied: then openers are left to the decision thread
+// until the process ends, and to the guardian from then on.
+void Session::Abandon() {
+  if (guardian_ != nullptr && decision_thread_->journal()->keep.load()) {
+    left_ = true;
+    return;
+  }
+  if (StopThreads()) CloseGroup();
+}
+
 bool Session::StopThreads() {
-  if (left_ || (coverage_ != nullptr && !coverage_->Stop())) return false;
+  if (left_) return false;
+  if (guardian_ != nullptr) guardian_->Stop();
+  if (coverage_ != nullptr && !coverage_->Stop()) return false;
   if (decision_thread_ != nullptr) decision_thread_->Stop();
   return true;
 }
 
 void Session::CloseGroup() {
+  guardian_.reset();
   // Not only stopped: its watchdog thread lives as long as the object and uses the group.
   decision_thread_.reset();
   process_feed_.reset();
@@ -303,6 +323,9 @@ Napi::Object Session::StatsNow(Napi::Env env) {
   stats.Set("marks", MarkCountsToJs(env, marks.permission, marks.notification));
   stats.Set("ring", RingCounts(env));
   stats.Set("notification", NotificationCountsToJs(env, coverage_->events()));
+  if (guardian_ != nullptr) {
+    stats.Set("guardian", GuardianStatsToJs(env, guardian_->stats(), *decision_thread_->journal()));
+  }
   return stats;
 }
 

@@ -19,6 +19,7 @@
 #include "native/coverage/coverage.h"
 #include "native/decision/decision_thread.h"
 #include "native/event/event_ring.h"
+#include "native/guardian/guardian_keeper.h"
 #include "native/kernel/fanotify_group.h"
 #include "native/process/process_feed.h"
 #include "native/process/process_table.h"
@@ -53,6 +54,8 @@ class Session : public Napi::ObjectWrap<Session> {
   Napi::Value Close(const Napi::CallbackInfo& info);
 
   void StartThreads(Napi::Env env, const Napi::Object& options);
+  // JavaScript ends without close().
+  void Abandon();
   Napi::Object StatsNow(Napi::Env env);
   // Of both rings together.
   Napi::Object RingCounts(Napi::Env env) const;
@@ -98,6 +101,7 @@ class Session : public Napi::ObjectWrap<Session> {
   std::unique_ptr<ProcessTable> process_table_;
   std::unique_ptr<ProcessFeed> process_feed_;
   std::unique_ptr<DecisionThread> decision_thread_;
+  std::unique_ptr<GuardianKeeper> guardian_;  // null: there is none
   std::unique_ptr<Coverage> coverage_;
 };
 

@@ -29,6 +29,7 @@ namespace fileward {
   X(kDepthLimit, "depth_limit")                                                                    \
   X(kOverlayLayer,                                                                                 \
     "overlay_layer") /* permission marks below a covered overlay: read() deadlocks */              \
+  X(kStrictUnavailable, "strict_unavailable")  /* what `strict` adds can't be had here */          \
   X(kFilesystemMayHang, "filesystem_may_hang") /* a container's mount that is not looked into */   \
   X(kIntentTimeout, "intent_timeout") /* an opener that never parked before the deadline */        \
   X(kDeadline, "deadline")            /* answered by on_deadline */

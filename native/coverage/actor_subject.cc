@@ -119,6 +119,11 @@ Subject::Answer ActorSubject::IsRuntime() {
   return Answer::kUnknown;
 }
 
+bool ActorSubject::IsOf(bool host) {
+  if (host) return IsHostProcess();
+  return actor_ != nullptr && actor_->process.workload == context_.workload;
+}
+
 bool ActorSubject::HasUser(uint32_t user_id) {
   if (actor_ == nullptr || !actor_->process.uid_known) return false;
   const uint32_t euid = actor_->process.euid;

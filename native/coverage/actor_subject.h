@@ -37,6 +37,7 @@ class ActorSubject : public Subject {
   Answer HasAncestor(uint32_t exe) override;
   Answer IsPackageManager() override;
   Answer IsRuntime() override;
+  bool IsOf(bool host) override;
   bool HasUser(uint32_t user_id) override;
   bool HasUnit(std::string_view unit) override;
   bool HasSha256(std::string_view sha256) override;

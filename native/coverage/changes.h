@@ -103,6 +103,7 @@ class Changes {
                         const std::string& name) const;
   void Written(CoveredObject& object, const std::string& path, const Source& source);
   void Closed(CoveredObject& object, const std::string& path, bool written, const Source& source);
+  bool TakeExtendedAttributes(CoveredObject& object) const;
   void Attributes(CoveredObject& object, const std::string& path, const Source& source);
   void MovedFileEvent(CoveredObject& object, uint64_t mask, const Source& source);
 

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "native/base/clock.h"
 #include "native/coverage/changes.h"
+#include "native/coverage/extended_attributes.h"
 #include "native/coverage/file_handle.h"
 #include "native/kernel/process_files.h"
 
@@ -157,6 +159,22 @@ void Changes::Closed(CoveredObject& object, const std::string& path, bool writte
   }
 }
 
+// True when they are others than they were known to be.
+bool Changes::TakeExtendedAttributes(CoveredObject& object) const {
+  std::optional<uint64_t> now;
+  if (!object.names.empty()) {
+    const CoveredObject::Name& at = object.names.front();
+    const int fd = table_.Open(*at.directory);
+    if (fd >= 0) now = ExtendedAttributesAt(fd, at.name.c_str());
+  } else if (const auto* entry = moved_.Find(object.status.identity)) {
+    const UniqueFd fd = table_.disk().OpenPath(entry->file.path);
+    if (fd) now = ExtendedAttributesAt(fd.get(), "");
+  }
+  if (!now) return false;
+  const auto before = std::exchange(object.extended_attributes, now);
+  return before && *before != *now;
+}
+
 void Changes::Attributes(CoveredObject& object, const std::string& path, const Source& source) {
   const auto now = Current(object);
   if (!now) return;
@@ -178,8 +196,10 @@ void Changes::Attributes(CoveredObject& object, const std::string& path, const S
   // Times change with every write too: what is being written is told by its close.
   const bool times_set = object.written_since_ns == 0 && now->size == object.status.size &&
                          now->mtime_ns != object.status.mtime_ns;
-  if (now->SameAttributes(object.status) && !times_set) return;
+  const bool extended = TakeExtendedAttributes(object);
+  if (now->SameAttributes(object.status) && !times_set && !extended) return;
   Fact fact;
+  if (extended) fact.flags = EventFlag::kExtendedAttributes;
   fact.change = Change::kAttributes;
   fact.names = NamesOf(object);
   fact.path = path;

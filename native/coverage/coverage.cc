@@ -139,6 +139,7 @@ class Coverage::Impl {
   void TakeCommands();
   bool TakeEvents();
   void TakeLastEvents();
+  void LookAgainSoon();
   void Upkeep();
   void Report();
   void Fatal(const Error& error) {
@@ -159,6 +160,7 @@ class Coverage::Impl {
   uint64_t next_report_ns_ = 0;
   uint64_t next_upkeep_ns_ = 0;
   uint64_t rescan_due_ns_ = 0;  // 0: none
+  uint64_t rescan_took_ns_ = 0;
   bool events_left_ = false;
 
   // Held for moments only, never while a file is opened.
@@ -219,8 +221,9 @@ void Coverage::Impl::Run() {
 }
 
 void Coverage::Impl::Wait() {
-  std::vector<pollfd> polled = {{wake_.get(), POLLIN, 0}, {reader_.ready_fd(), POLLIN, 0}};
-  constexpr size_t kOwn = 2;
+  std::vector<pollfd> polled = {
+      {wake_.get(), POLLIN, 0}, {reader_.ready_fd(), POLLIN, 0}, {core_.watches_fd(), POLLIN, 0}};
+  constexpr size_t kOwn = 3;
   core_.AddPolled(polled);
   const uint64_t now_ns = MonotonicNs();
   uint64_t due_ns = core_.NextTick();
@@ -234,6 +237,7 @@ void Coverage::Impl::Wait() {
   if (poll(polled.data(), polled.size(), timeout_ms) <= 0) return;
   Clear(wake_.get());
   Clear(reader_.ready_fd());
+  if (core_.TakeWatched()) LookAgainSoon();
   core_.TakeReady(std::span(polled).subspan(kOwn));
 }
 
@@ -290,14 +294,19 @@ bool Coverage::Impl::TakeEvents() {
     }
   }
   // Where events carry no names, they only say that something changed.
-  if (taken > 0 && !group_.has_names() && rescan_due_ns_ == 0)
-    rescan_due_ns_ = MonotonicNs() + kNamelessRescanNs;
+  if (taken > 0 && !group_.has_names()) LookAgainSoon();
   if (const uint64_t since_ns = reader_.TakeLostSince(); since_ns != 0) {
     core_.NoteLost(Failure::kCoverageQueueFull, since_ns);
     rescan_due_ns_ = std::max(rescan_due_ns_, MonotonicNs());
   }
   core_.AfterEvents();
   return taken == kEventsPerRound;
+}
+
+// Large trees that change all the time must not keep the thread from everything else.
+void Coverage::Impl::LookAgainSoon() {
+  if (rescan_due_ns_ != 0) return;
+  rescan_due_ns_ = MonotonicNs() + std::max(kNamelessRescanNs, 4 * rescan_took_ns_);
 }
 
 // After the thread has ended: what was read is told, as far as a moment allows.
@@ -319,6 +328,7 @@ void Coverage::Impl::Upkeep() {
   // Behind what is queued: the rescan would otherwise find what the events are about to tell.
   if (rescan_due_ns_ != 0 && now_ns >= rescan_due_ns_ && !events_left_) {
     core_.Rescan();
+    rescan_took_ns_ = MonotonicNs() - now_ns;
     rescan_due_ns_ = 0;
   }
   if (now_ns >= next_upkeep_ns_) {

@@ -6,7 +6,8 @@
 // here: the workloads' roots and directory tables, the marks in both groups, the app files, the
 // moved files. It publishes change facts into ring 1 and sends the decision thread messages
 // (ObjectUpdates); nothing is shared with the decision thread under a lock, because this thread
-// opens files and an open may have to wait for that thread.
+// opens files and an open may have to wait for that thread. (Both ask the ProcessTable, whose locks
+// nobody holds while opening a file.)
 //
 // Apply, SetWorkloads, Release and Stop may be called from any one thread; they hand over and
 // return. `on_report` is called on the coverage thread.

@@ -26,6 +26,12 @@ CoverageCore::CoverageCore(Earlier earlier, NotificationGroup& notification_grou
   shared_.layers.on_layer = [this](const std::string& key) {
     for (WorkloadCoverage* coverage : All()) coverage->LeaveLayer(key);
   };
+  FilesystemMarks& filesystems = shared_.marks.filesystems();
+  filesystems.holds_layers = [this](uint64_t superblock) {
+    return shared_.layers.HoldsLayer(superblock);
+  };
+  filesystems.open = [this](uint64_t superblock) { return OpenFilesystem(superblock); };
+  shared_.layers.on_filesystem = [this](uint64_t superblock) { LeaveFilesystem(superblock); };
   shared_.open_filesystem = [this](uint64_t dev) { return OpenFilesystem(dev); };
   host_ = std::make_unique<WorkloadCoverage>(kHostWorkload, RootDirectory::OfHost(),
                                              Ruleset::HoldsHost, shared_);

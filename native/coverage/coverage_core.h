@@ -57,6 +57,10 @@ class CoverageCore {
   void NoteLost(Failure reason, uint64_t since_ns);
   void TellLost();
   void Rescan();
+  // Directories without events: for poll(), and whether one of them has changed since the last
+  // call.
+  int watches_fd() const { return shared_.marks.watches().fd(); }
+  bool TakeWatched() { return shared_.marks.watches().TakeChanged(); }
   void SendMounts() { host_->SendMounts(); }
   void Tick(uint64_t now_ns);
   uint64_t NextTick() const;
@@ -108,6 +112,7 @@ class CoverageCore {
   void SwapAlone(WorkloadRules part);
   void Breathe();
   UniqueFd OpenFilesystem(uint64_t dev) const;
+  void LeaveFilesystem(uint64_t superblock);
   // The host first, then the containers by id.
   std::vector<WorkloadCoverage*> All() const;
 

@@ -2,6 +2,8 @@
 
 #include <atomic>
 
+#include "native/kernel/fanotify_group.h"
+
 namespace fileward {
 
 CoverageReport BuildReport(const Plan& plan, DirectoryTable& table, const TreeWalk& walk,
@@ -27,6 +29,8 @@ CoverageReport BuildReport(const Plan& plan, DirectoryTable& table, const TreeWa
     MatchSet rules = ruleset.CouldMatchBelow(trouble.path);
     if (rules.empty()) rules = ruleset.Match(trouble.path);
     for (const uint32_t rule : rules) {
+      if (trouble.reason == Failure::kStrictUnavailable && !ruleset.rules()[rule].IsStrict())
+        continue;
       report.rules[rule].degraded.push_back({std::string(FailureName(trouble.reason)), detail});
     }
   }
@@ -44,7 +48,11 @@ CoverageReport InspectCoverage(std::string_view ruleset_json) {
     return report;
   }
   DirectoryTable table(*root);
-  MarkSet marks(nullptr, nullptr);
+  // Only root may ask what a filesystem has; others are told nothing of it.
+  KernelFeatures features;
+  features.pre_content = true;
+  Result<PermissionGroup> probe = PermissionGroup::Open(features);
+  MarkSet marks(probe.ok() ? &probe.value() : nullptr);
   const std::atomic<bool> stopping{false};
   TreeWalk walk(kHostWorkload, table, marks, nullptr, stopping);
   AppFiles apps(*root, marks);

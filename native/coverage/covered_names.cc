@@ -1,6 +1,7 @@
 // The part of TreeWalk that deals with one covered name at a time.
 #include <fcntl.h>
 
+#include "native/coverage/extended_attributes.h"
 #include "native/coverage/tree_walk.h"
 #include "native/kernel/fanotify_group.h"
 
@@ -93,12 +94,16 @@ TreeWalk::Look TreeWalk::LookAtOpen(Directory& directory, int dirfd, const std::
     Send(AddName{
         workload_, status->identity, status->birth_ns, {match.covered_path, match.rules, false}});
     // An opener for whom other rules speak may have had it muted.
-    if ((unignore || marks_.is_shared()) && updates_ != nullptr && !quiet_) {
+    const bool may_be_muted = unignore || marks_.is_shared() || marks_.filesystems().count() > 0;
+    if (may_be_muted && updates_ != nullptr && !quiet_) {
       UniqueFd file = table_.disk().FindAt(dirfd, name);
       if (file) Send(Unignore{std::move(file)});
     }
   }
   MarkObject(object, dirfd, name.c_str());
+  const bool tells_attributes = (plan_->ContentEvents(*match.rules) & FAN_ATTRIB) != 0;
+  if (!object.extended_attributes && tells_attributes && updates_ != nullptr)
+    object.extended_attributes = ExtendedAttributesAt(dirfd, name.c_str());
   return look;
 }
 
@@ -111,19 +116,25 @@ TreeWalk::FileMasks TreeWalk::WantedFileMasks(const CoveredObject& object) const
   FileMasks masks;
   masks.needed = object.moved || object.status.nlink > 1;
   bool in_layer = false;
+  uint64_t of_directories = 0;
   MatchSet rules;
   for (const CoveredObject::Name& at : object.names) {
     in_layer = in_layer || at.directory->in_layer;
+    of_directories |= at.directory->permission_mask;
     const auto known = at.directory->files.find(at.name);
     if (known == at.directory->files.end()) continue;
     rules.insert(rules.end(), known->second.rules->begin(), known->second.rules->end());
     masks.needed = masks.needed || plan_->IsLiteral(table_.PathOf(*at.directory, at.name));
   }
   if (!masks.needed && !placed &&
-      (table_.eager_count() >= kMaxEagerFiles || !marks_.HasRoomForFiles()))
+      (table_.eager_count() >= kMaxEagerFiles || !marks_.HasRoomForFiles())) {
+    masks.unguarded = !in_layer && plan_->PermissionMask(rules) != 0;
     return masks;
+  }
   MakeSet(rules);
   masks.permission = in_layer ? 0 : plan_->PermissionMask(rules);
+  // Where the filesystem doesn't ask before reads and writes, its directories have shown it.
+  if ((of_directories & FAN_PRE_ACCESS) == 0) masks.permission &= ~uint64_t{FAN_PRE_ACCESS};
   // The number of links is told only to a mark on the file itself.
   masks.notification = plan_->ContentEvents(rules) | FAN_ATTRIB;
   // Where it can't be found again by its handle, its mark goes on as it is when it is moved out.
@@ -137,6 +148,7 @@ void TreeWalk::MarkObject(CoveredObject& object, int dirfd, const char* name) {
   if (!object.status.IsRegular()) return;
   const FileMasks placed = PlacedFileMasks(object);
   FileMasks wanted = WantedFileMasks(object);
+  if (wanted.unguarded) ComplainOfLinks(object);
   if (wanted == placed) return;
   const UniqueFd file = table_.disk().FindAt(dirfd, name);
   const auto status = file ? FileStatusOf(file.get()) : std::nullopt;
@@ -148,13 +160,27 @@ void TreeWalk::MarkObject(CoveredObject& object, int dirfd, const char* name) {
   if (wanted.permission != 0 && at.dev != status->identity.dev &&
       !MayGuard(file.get(), status->identity))
     wanted.permission = 0;
+  // Also where a mark is refused: to be found again when it is moved out.
+  if (object.handle_key.empty()) table_.SetHandle(object, HandleKey(file.get(), ""));
   if (auto failed =
           marks_.SetFile(object, file.get(), wanted.permission, wanted.notification, For())) {
     Complain(failed->reason, name, failed->detail);
     return;
   }
   if (placed == FileMasks{} && !wanted.needed) table_.NoteEager(object);
-  if (object.handle_key.empty()) table_.SetHandle(object, HandleKey(file.get(), ""));
+}
+
+// A link that is made to it outside is seen by nobody, and so is what is opened there. Once for
+// each set of rules.
+void TreeWalk::ComplainOfLinks(const CoveredObject& object) {
+  const CoveredObject::Name& at = object.names.front();
+  const auto asked = filesystems_.find(at.directory->identity.dev);
+  if (asked != filesystems_.end() && asked->second.refused.empty() &&
+      (asked->second.mask & FAN_OPEN_PERM) != 0)
+    return;
+  if (!unguarded_.insert(at.directory->files.at(at.name).rules).second) return;
+  Complain(Failure::kMarkLimit, table_.PathOf(*at.directory),
+           "more files than may have a mark of their own: hard links elsewhere are not guarded");
 }
 
 void TreeWalk::Settle(const Look& look) {
@@ -177,9 +203,11 @@ TreeWalk::Look TreeWalk::ForgetName(Directory& directory, const std::string& nam
   CoveredObject* object = table_.FindObject(last.identity);
   if (object != nullptr) look.before = object->status;
   look.last_name = table_.RemoveName(directory, name);
-  Send(RemoveName{workload_, last.identity, last.covered_path});
-  if (look.last_name && object != nullptr &&
-      !(keep_object && keep_object(*object, last, directory))) {
+  const bool is_last = look.last_name && object != nullptr;
+  // What is kept is told so under this very name: in between nobody would know it.
+  const bool kept = is_last && keep_object && keep_object(*object, last, directory);
+  if (!kept) Send(RemoveName{workload_, last.identity, last.covered_path});
+  if (is_last && !kept) {
     const FileMasks masks = PlacedFileMasks(*object);
     if (forgets_unseen_ && !(masks == FileMasks{}))
       uncovered_.push_back({table_.PathOf(directory, name), last.identity, masks});

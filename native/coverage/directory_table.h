@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -45,6 +46,7 @@ struct Directory {
   // As placed; more than is wanted while a new ruleset is being covered and the old one decides.
   uint64_t permission_mask = 0;
   uint64_t notification_mask = 0;
+  int watch = -1;           // of FolderWatches, where there are no events for notification_mask
   uint64_t mount_mask = 0;  // of those in permission_mask, placed on its mount as well
   uint64_t wanted_permission_mask = 0;
   uint64_t wanted_notification_mask = 0;
@@ -61,7 +63,8 @@ struct CoveredObject {
   FileStatus status;
   std::string handle_key;
   std::vector<Name> names;
-  uint64_t permission_mask = 0;  // of its own mark
+  std::optional<uint64_t> extended_attributes;  // their hash, where changes of them are told
+  uint64_t permission_mask = 0;                 // of its own mark
   uint64_t notification_mask = 0;
   bool moved = false;             // was moved out of its rule's reach and stays protected
   bool eager = false;             // has marks only to close gaps

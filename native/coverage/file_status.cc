@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "native/kernel/mount_table.h"
+
 namespace fileward {
 namespace {
 
@@ -103,6 +105,23 @@ bool IsOnOverlay(int fd) {
   struct statfs filesystem;
   return fstatfs(fd, &filesystem) == 0 &&
          static_cast<unsigned long>(filesystem.f_type) == OVERLAYFS_SUPER_MAGIC;
+}
+
+uint64_t SuperblockOf(int fd) {
+  struct statx place {};
+  if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &place) != 0) return 0;
+  struct statfs filesystem;
+  const bool is_btrfs = fstatfs(fd, &filesystem) == 0 &&
+                        static_cast<unsigned long>(filesystem.f_type) == BTRFS_SUPER_MAGIC;
+  if (is_btrfs) {
+    const auto mounts = ReadMountTable("self");
+    if (!mounts.ok()) return 0;
+    for (const MountEntry& mount : *mounts) {
+      if (mount.id == place.stx_mnt_id) return mount.dev;
+    }
+    return 0;
+  }
+  return makedev(place.stx_dev_major, place.stx_dev_minor);
 }
 
 bool IsPseudoFilesystem(int directory_fd) {

@@ -72,6 +72,10 @@ bool IsPseudoFilesystem(int directory_fd);
 
 bool IsOnOverlay(int fd);
 
+// The st_dev of the filesystem that mount tables show: the files of a btrfs have others, by
+// subvolume. 0: it can't be looked at.
+uint64_t SuperblockOf(int fd);
+
 // "/a" + "b" -> "/a/b"; "/" + "b" -> "/b".
 std::string JoinPath(std::string_view directory, std::string_view name);
 // True when `path` is `prefix` or below it.

@@ -10,6 +10,7 @@
 namespace fileward {
 namespace {
 
+constexpr uint64_t kAccess = FAN_PRE_ACCESS;
 constexpr uint64_t kScriptMask = FAN_OPEN_EXEC_PERM;
 constexpr uint64_t kHashedMask = FAN_MODIFY | FAN_CLOSE_WRITE;
 constexpr uint64_t kDirectoryFlags = FAN_EVENT_ON_CHILD | FAN_ONDIR;
@@ -39,7 +40,7 @@ MarkFailure Failed(const Error& error) {
   // ENOSPC: fs.fanotify.max_user_marks, where FAN_UNLIMITED_MARKS was refused.
   const Failure reason = error.error_number == ENOSPC ? Failure::kMarkLimit : Failure::kMarkFailed;
   CountFailure(reason);
-  return {reason, error.Message()};
+  return {reason, error.Message(), error.error_number};
 }
 
 template <typename Group>
@@ -133,8 +134,36 @@ std::optional<MarkFailure> MarkSet::CoverDirectory(Directory& directory, int fd,
             fd, directory.wanted_notification_mask, directory.notification_mask, AtLimit(whom));
   auto refused =
       Cover(Target<PermissionGroup>{permission_, permission_count_, elsewhere.permission}, fd,
-            directory.wanted_permission_mask, directory.permission_mask, AtLimit(whom));
+            directory.wanted_permission_mask & ~kAccess, directory.permission_mask, AtLimit(whom));
+  if (!refused) refused = CoverAccess(directory, fd);
+  if (failed) WatchInstead(directory, fd, *failed);
   return refused ? refused : failed;
+}
+
+// No file handles (EOPNOTSUPP), no filesystem number (ENODEV) or one of several (EXDEV).
+void MarkSet::WatchInstead(Directory& directory, int fd, MarkFailure& failure) {
+  const int error = failure.error_number;
+  if (error != EOPNOTSUPP && error != ENODEV && error != EXDEV) return;
+  if (watches_.Watch(directory, fd))
+    failure.detail += ": changes there are found by looking again, without who made them";
+}
+
+std::optional<MarkFailure> MarkSet::CoverAccess(Directory& directory, int fd) {
+  if ((directory.wanted_permission_mask & ~directory.permission_mask & kAccess) == 0)
+    return std::nullopt;
+  PermissionGroup* const group = permission_ != nullptr ? permission_ : probe_;
+  if (group != nullptr) {
+    if (!group->gates_access())
+      return MarkFailure{Failure::kStrictUnavailable, "this kernel asks only before opens"};
+    const auto marked =
+        permission_ != nullptr ? group->MarkDirectory(fd, ".", kAccess) : group->ProbeAccess(fd);
+    const int error = marked.ok() ? 0 : marked.error().error_number;
+    if (error == EOPNOTSUPP || (error == EINVAL && permission_ == nullptr))
+      return MarkFailure{Failure::kStrictUnavailable, "this filesystem asks only before opens"};
+    if (!marked.ok()) return Failed(marked.error());
+  }
+  directory.permission_mask |= kAccess;
+  return std::nullopt;
 }
 
 void MarkSet::CoverVolume(Directory& directory, int fd) {
@@ -148,6 +177,7 @@ void MarkSet::TrimDirectory(Directory& directory, int fd) {
   const uint64_t surplus = directory.mount_mask & ~directory.wanted_permission_mask;
   if (surplus != 0 && fd >= 0) (void)permission_->UnmarkMount(fd, surplus);
   directory.mount_mask &= directory.wanted_permission_mask;
+  if (directory.wanted_notification_mask == 0) watches_.Unwatch(directory);
   const Masks elsewhere = Elsewhere(directory);
   Trim(Target<NotificationGroup>{notification_, notification_count_, elsewhere.notification}, fd,
        directory.wanted_notification_mask, directory.notification_mask);
@@ -169,6 +199,10 @@ std::optional<MarkFailure> MarkSet::SetFile(CoveredObject& object, int fd, uint6
     CountFailure(Failure::kMarkLimit);
     return MarkFailure{Failure::kMarkLimit, "limits.marks"};
   }
+  // Tried by itself: the opens are judged all the same where there is none. Its directory tells.
+  if (permission_ != nullptr && (permission_mask & ~object.permission_mask & kAccess) != 0 &&
+      !permission_->MarkFile(AT_FDCWD, SelfPath(fd).c_str(), kAccess).ok())
+    permission_mask &= ~kAccess;
   const Masks elsewhere = Elsewhere(object.status.identity, &object);
   const Masks kept = OfApps(object.status.identity);
   auto failed = SetFileMark(Target<PermissionGroup>{permission_, permission_count_,

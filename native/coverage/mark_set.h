@@ -20,6 +20,8 @@
 #include "native/base/failure.h"
 #include "native/base/result.h"
 #include "native/coverage/directory_table.h"
+#include "native/coverage/filesystem_marks.h"
+#include "native/coverage/folder_watches.h"
 
 namespace fileward {
 
@@ -29,13 +31,16 @@ class PermissionGroup;
 struct MarkFailure {
   Failure reason;
   std::string detail;
+  int error_number = 0;  // of the kernel, if it refused
 };
 
 class MarkSet {
  public:
   // Null groups: nothing is marked, as for `fileward check`.
   MarkSet(PermissionGroup* permission, NotificationGroup* notification)
-      : permission_(permission), notification_(notification) {}
+      : permission_(permission), notification_(notification), filesystems_(permission) {}
+  // Without groups: says where marks for reads and writes could not be. `probe` must outlive this.
+  explicit MarkSet(PermissionGroup* probe) : MarkSet(nullptr, nullptr) { probe_ = probe; }
 
   void SetLimit(uint64_t limit) { limit_ = limit; }
 
@@ -73,11 +78,17 @@ class MarkSet {
   void MarkApp(const FileIdentity& identity, int fd, AppMark what);
   void UnmarkApp(const FileIdentity& identity, int fd, AppMark what);
 
+  FilesystemMarks& filesystems() { return filesystems_; }
+  FolderWatches& watches() { return watches_; }
+  const FolderWatches& watches() const { return watches_; }
+
   // Whether files may still get marks that only close gaps: half of the limit is kept for
   // directories.
   bool HasRoomForFiles() const;
 
-  uint64_t permission_count() const { return permission_count_.load(std::memory_order_relaxed); }
+  uint64_t permission_count() const {
+    return permission_count_.load(std::memory_order_relaxed) + filesystems_.count();
+  }
   uint64_t notification_count() const {
     return notification_count_.load(std::memory_order_relaxed);
   }
@@ -92,6 +103,9 @@ class MarkSet {
   Masks Elsewhere(const FileIdentity& file, const CoveredObject* but) const;
   // Bits that apps need on a file.
   Masks OfApps(const FileIdentity& file) const;
+  // Reads and writes of the directory's files. Not every filesystem has events for them.
+  std::optional<MarkFailure> CoverAccess(Directory& directory, int fd);
+  void WatchInstead(Directory& directory, int fd, MarkFailure& failure);
   bool AtLimit(For whom) const {
     const uint64_t kept = whom == For::kContainer ? limit_ / 4 : 0;
     return permission_count() + notification_count() >= limit_ - kept;
@@ -99,6 +113,9 @@ class MarkSet {
 
   PermissionGroup* permission_;
   NotificationGroup* notification_;
+  PermissionGroup* probe_ = nullptr;
+  FilesystemMarks filesystems_;
+  FolderWatches watches_;
   std::vector<DirectoryTable*> tables_;
   std::unordered_map<FileIdentity, std::array<uint32_t, 2>> apps_;  // holders, by AppMark
   uint64_t limit_ = UINT64_MAX;

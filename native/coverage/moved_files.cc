@@ -52,10 +52,11 @@ bool MovedFiles::Keep(CoveredObject& object, const KnownName& last, const Direct
   const auto status = fd ? FileStatusOf(fd.get()) : std::nullopt;
   if (!status) {
     // A filesystem whose handles can't be opened: only a mark that is there already can go on
-    // guarding it, and tell its end.
+    // guarding it, and tell its end. Where nothing is told it may have another name or none: kept.
     const bool has_other_name = renamed || object.status.nlink > 1;
     const bool tells_end = (object.notification_mask & FAN_DELETE_SELF) != 0;
-    return object.permission_mask != 0 && tells_end && has_other_name &&
+    const bool tells_nothing = object.notification_mask == 0;
+    return object.permission_mask != 0 && (tells_nothing || (tells_end && has_other_name)) &&
            files_.size() < kMostUnreachable && Guard(object, -1, {}, protected_path);
   }
   if (status->nlink == 0 || !status->SameFile(object.status)) return false;

@@ -39,6 +39,9 @@ bool OverlayLayers::MayGuard(int fd, uint64_t dev) {
   if (!overlay) return false;
   overlays_[dev] = *overlay;
   Renew();
+  for (const uint64_t superblock : overlay->superblocks) {
+    if (on_filesystem) on_filesystem(superblock);
+  }
   for (const std::string& key : overlay->keys) on_layer(key);
   return true;
 }
@@ -72,6 +75,7 @@ std::optional<OverlayLayers::Overlay> OverlayLayers::LookFrom(const MountPoints:
     if (!status) return std::nullopt;
     overlay.layers.push_back(status->identity);
     overlay.keys.push_back(DirectoryKey(layer.get(), status->identity));
+    overlay.superblocks.insert(SuperblockOf(layer.get()));
   }
   return overlay;
 }
@@ -87,8 +91,11 @@ bool OverlayLayers::DropUnmounted() {
 
 void OverlayLayers::Renew() {
   layers_.clear();
-  for (const auto& [dev, overlay] : overlays_)
+  superblocks_.clear();
+  for (const auto& [dev, overlay] : overlays_) {
     layers_.insert(overlay.layers.begin(), overlay.layers.end());
+    superblocks_.insert(overlay.superblocks.begin(), overlay.superblocks.end());
+  }
 }
 
 }  // namespace fileward

@@ -32,17 +32,24 @@ class OverlayLayers {
   // is on no overlay. Asking makes the layers of an overlay ones.
   bool MayGuard(int fd, uint64_t dev);
   bool IsLayer(const FileIdentity& directory) const { return layers_.contains(directory); }
+  // Is one on the filesystem of this SuperblockOf?
+  bool HoldsLayer(uint64_t superblock) const {
+    return superblocks_.contains(superblock) || superblocks_.contains(0);
+  }
   // Forgets overlays that are mounted no more; true: some directories are layers no more.
   bool DropUnmounted();
 
   // A directory with this key has become a layer.
   std::function<void(const std::string& directory_key)> on_layer;
+  // The filesystem of this SuperblockOf holds one now (0: nobody knows which). Called before.
+  std::function<void(uint64_t superblock)> on_filesystem;
 
  private:
   struct Overlay {
     MountPoints::Layers told;
     std::vector<FileIdentity> layers;
     std::vector<std::string> keys;
+    std::unordered_set<uint64_t> superblocks;
   };
   std::optional<Overlay> Look(const MountPoints::Layers& told) const;
   std::optional<Overlay> LookFrom(const MountPoints::Layers& told, const std::string& base) const;
@@ -51,6 +58,7 @@ class OverlayLayers {
   const std::unique_ptr<RootDirectory> host_;
   std::unordered_map<uint64_t, Overlay> overlays_;  // by st_dev
   std::unordered_set<FileIdentity> layers_;         // of all of them
+  std::unordered_set<uint64_t> superblocks_;        // where these are
 };
 
 }  // namespace fileward

@@ -44,6 +44,7 @@ Result<Plan> Plan::Make(const RootDirectory& root, const RulesetText& text, cons
         if (alternative.base != found.real) continue;  // as written, where that leads elsewhere
         plan.AddWay(found, plan.deciding_entries_);
         plan.bases_.insert(alternative.Directory());
+        plan.NoteStrict(index, alternative);
         if (alternative.literal) plan.literals_.insert(found.real);
         const bool elsewhere = found.real != alternative.written_base;
         plan.findings_.push_back({index,
@@ -63,6 +64,35 @@ Result<Plan> Plan::Make(const RootDirectory& root, const RulesetText& text, cons
     }
   }
   return plan;
+}
+
+void Plan::NoteStrict(uint32_t rule, const PatternAlternative& alternative) {
+  const uint64_t mask = PermissionMask({rule});
+  if (!ruleset_->rules()[rule].IsStrict() || mask == 0) return;
+  const std::string base = alternative.Directory();
+  strict_bases_[base] |= mask & ~uint64_t{FAN_PRE_ACCESS};
+  const auto depth = [](const std::string& path) {
+    return path == "/" ? 0 : std::count(path.begin(), path.end(), '/');
+  };
+  const bool any_depth = std::any_of(alternative.segments.begin(), alternative.segments.end(),
+                                     [](const PatternSegment& segment) {
+                                       return segment.kind == PatternSegment::Kind::kAnyDirectories;
+                                     });
+  if (any_depth || static_cast<std::ptrdiff_t>(alternative.segments.size()) > depth(base) + 1)
+    strict_trees_[base] |= mask & ~uint64_t{FAN_PRE_ACCESS};
+}
+
+uint64_t Plan::FilesystemMask(const std::string& directory) const {
+  uint64_t mask = 0;
+  for (const auto& [base, wanted] : strict_trees_) {
+    if (IsAtOrBelow(directory, base)) mask |= wanted;
+  }
+  return mask;
+}
+
+uint64_t Plan::BaseMask(const std::string& directory) const {
+  const auto found = strict_bases_.find(directory);
+  return found == strict_bases_.end() ? 0 : found->second;
 }
 
 void Plan::ChooseExes() {
@@ -92,13 +122,16 @@ void Plan::AddWay(const ResolvedPath& resolved, std::unordered_set<std::string>&
 
 uint64_t Plan::PermissionMask(const MatchSet& rules) const {
   Operations gated;
+  Operations strict;
   for (const uint32_t index : rules) {
     const Rule& rule = ruleset_->rules()[index];
     if (rule.behavior == Behavior::kBlock) gated.Add(rule.operations);
+    if (rule.IsStrict()) strict.Add(rule.operations);
   }
   // An exec raises FAN_OPEN_PERM too, so the exec event is asked for only where nothing else is.
-  if (gated.HasAny(kOpenGated)) return FAN_OPEN_PERM;
-  if (gated.Has(Operation::kExec)) return FAN_OPEN_EXEC_PERM;
+  const uint64_t access = strict.empty() ? 0 : FAN_PRE_ACCESS;
+  if (gated.HasAny(kOpenGated)) return FAN_OPEN_PERM | access;
+  if (gated.Has(Operation::kExec)) return FAN_OPEN_EXEC_PERM | access;
   return 0;
 }
 
@@ -160,7 +193,7 @@ bool Plan::CoversSame(const Plan& other) const {
   for (size_t index = 0; index < ruleset_->rules().size(); ++index) {
     const Rule& left = ruleset_->rules()[index];
     const Rule& right = other.ruleset_->rules()[index];
-    if (left.held != right.held || left.behavior != right.behavior ||
+    if (left.held != right.held || left.behavior != right.behavior || left.strict != right.strict ||
         !(left.operations == right.operations) || !same_texts(left.paths, right.paths) ||
         !same_texts(left.excepts, right.excepts)) {
       return false;

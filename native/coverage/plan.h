@@ -71,6 +71,12 @@ class Plan {
   // What the rules ask for on a file that they cover, or on those in a directory where they could.
   uint64_t PermissionMask(const MatchSet& rules) const;
   uint64_t ContentEvents(const MatchSet& rules) const;
+  // What strict rules ask for on all of the filesystem that this directory is on, so that what is
+  // made later in a directory that nobody has seen yet is judged too: 0 where they name nothing
+  // below the directories that are there.
+  uint64_t FilesystemMask(const std::string& directory) const;
+  // What strict rules ask for in the directory where one of their trees begins; 0 in all others.
+  uint64_t BaseMask(const std::string& directory) const;
 
   // The directory of an atomically written volume and where its `..data` points; empty target: none
   // any more.
@@ -100,6 +106,7 @@ class Plan {
     std::string real;     // empty: as written
   };
   void ChooseExes();
+  void NoteStrict(uint32_t rule, const PatternAlternative& alternative);
   void AddWay(const ResolvedPath& resolved, std::unordered_set<std::string>& entries);
   MatchRef Intern(MatchSet rules) const;
 
@@ -107,6 +114,8 @@ class Plan {
   std::shared_ptr<const Ruleset> ruleset_;
   uint64_t name_events_ = 0;
   std::set<std::string> bases_;
+  std::map<std::string, uint64_t> strict_bases_;  // those of strict rules
+  std::map<std::string, uint64_t> strict_trees_;  // those below which they reach into directories
   std::set<std::string> way_directories_;
   std::unordered_set<std::string> deciding_entries_;
   std::unordered_set<std::string> app_entries_;

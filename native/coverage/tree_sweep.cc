@@ -44,6 +44,7 @@ void TreeWalk::ForgetUnseenNames(Findings* findings) {
 }
 
 void TreeWalk::TrimUnseen() {
+  marks_.filesystems().Trim(workload_, whole_walk_);
   for (const Uncovered& file : std::exchange(uncovered_, {})) {
     if (table_.FindObject(file.identity) != nullptr) continue;
     const UniqueFd fd = table_.disk().OpenPath(file.path);

@@ -22,7 +22,8 @@ void TreeWalk::SetPlan(Plan* plan, bool quiet) {
 
 void TreeWalk::Complain(Failure reason, const std::string& path, std::string detail) {
   if (reason == Failure::kWalkFailed || reason == Failure::kDepthLimit ||
-      reason == Failure::kOverlayLayer || reason == Failure::kFilesystemMayHang) {
+      reason == Failure::kOverlayLayer || reason == Failure::kFilesystemMayHang ||
+      reason == Failure::kStrictUnavailable) {
     CountFailure(reason);
   }
   const auto told = std::count_if(troubles_.begin(), troubles_.end(),
@@ -46,14 +47,17 @@ bool TreeWalk::HasTold(Failure reason, const std::string& path) const {
 }
 
 void TreeWalk::WalkAll(Findings* findings) {
-  ++generation_;
+  whole_walk_ = ++generation_;
   troubles_.clear();
+  unguarded_.clear();
   has_layers_ = false;
+  filesystems_.clear();
   walking_all_ = true;
   for (const std::string& path : plan_->way_directories()) AttachWay(path);
   for (const std::string& base : plan_->bases()) {
     if (Stopped()) return;
     Directory* directory = AttachWay(base);
+    if (directory == nullptr) CoverAbsent(base);
     if (directory == nullptr || (directory->walked && directory->generation == generation_))
       continue;
     WalkFrom(*directory, findings);
@@ -174,8 +178,10 @@ void TreeWalk::Visit(Directory& directory, const UniqueFd& fd, const std::string
   directory.wanted_permission_mask = directory.in_layer ? 0 : needs.permission_mask;
   directory.wanted_notification_mask = needs.notification_mask;
   if (directory.in_layer && needs.permission_mask != 0) ComplainOfLayer(directory);
+  if (!directory.in_layer && needs.recurse)
+    CoverFilesystem(fd.get(), path, directory.identity.dev, plan_->FilesystemMask(path));
   if (auto failed = marks_.CoverDirectory(directory, fd.get(), For())) {
-    Complain(failed->reason, path, failed->detail);
+    ComplainOfMark(directory, path, *failed);
     // A container may make as many directories as it likes.
     if (failed->reason == Failure::kMarkLimit && !table_.disk().is_host()) return;
   }

@@ -16,6 +16,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -118,6 +119,8 @@ class TreeWalk {
   void AvoidLayer(Directory& layer);
   // Has met one since the last WalkAll began.
   bool has_layers() const { return has_layers_; }
+  // The mark on the filesystem of this directory had to go for a layer's sake.
+  void FilesystemLost(const std::string& path);
 
   // Everything known, for a new decision table.
   void FillTable(ObjectTable& table) const;
@@ -125,7 +128,8 @@ class TreeWalk {
   struct FileMasks {
     uint64_t permission = 0;
     uint64_t notification = 0;
-    bool needed = false;  // not only to close gaps
+    bool needed = false;     // not only to close gaps
+    bool unguarded = false;  // there is no room for marks that only close gaps
     bool operator==(const FileMasks& other) const {
       return permission == other.permission && notification == other.notification;
     }
@@ -175,7 +179,12 @@ class TreeWalk {
   bool HasTold(Failure reason, const std::string& path) const;
   bool MayGuard(int fd, const FileIdentity& identity) const;
   void ComplainOfLayer(const Directory& within);
+  void ComplainOfLinks(const CoveredObject& object);
   void ComplainOfMount(const std::string& path);
+  void ComplainOfMark(const Directory& directory, const std::string& path,
+                      const MarkFailure& failed);
+  void CoverFilesystem(int fd, const std::string& path, uint64_t dev, uint64_t mask);
+  void CoverAbsent(const std::string& base);
 
   const WorkloadId workload_;
   DirectoryTable& table_;
@@ -188,7 +197,16 @@ class TreeWalk {
   bool walking_all_ = false;
   bool has_layers_ = false;
   uint32_t generation_ = 0;
+  uint32_t whole_walk_ = 0;  // generation of the last WalkAll
   std::vector<Trouble> troubles_;
+  std::unordered_set<MatchRef> unguarded_;  // whose files were complained of
+  // What was asked of the filesystems of these st_devs since the last WalkAll began, and why it was
+  // refused.
+  struct AskedFilesystem {
+    uint64_t mask = 0;
+    std::string refused;
+  };
+  std::unordered_map<uint64_t, AskedFilesystem> filesystems_;
   // Files with marks of their own that ForgetUnseenNames forgot: they may still be there, and their
   // marks go with TrimUnseen.
   struct Uncovered {

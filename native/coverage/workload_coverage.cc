@@ -270,6 +270,7 @@ UniqueFd WorkloadCoverage::OpenAnywhere(const FileIdentity& identity,
 // What its own root shows no more once the init has ended (a volume) is reached through another
 // mount; marks on a filesystem that nobody has mounted any more end with it.
 void WorkloadCoverage::TakeBackMarks() {
+  shared_.marks.filesystems().Leave(workload_);
   table_.ForEachObject([&](CoveredObject& object) {
     if (object.permission_mask == 0 && object.notification_mask == 0) return;
     UniqueFd file;
@@ -301,6 +302,11 @@ void WorkloadCoverage::LeaveLayer(const std::string& key) {
   if (layer == nullptr || layer->in_layer) return;
   walk_.AvoidLayer(*layer);
   table_.Close();
+}
+
+void WorkloadCoverage::FilesystemLost(const std::string& path) {
+  walk_.FilesystemLost(path);
+  report_stale_ = true;
 }
 
 void WorkloadCoverage::LayersChanged() {

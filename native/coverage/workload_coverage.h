@@ -94,6 +94,8 @@ class WorkloadCoverage {
   const MountPoints& mounts() const { return mounts_; }
   // The directory of this key is a layer now: takes permission marks off what is there.
   void LeaveLayer(const std::string& key);
+  // The mark on all of the filesystem of this directory had to go for one's sake.
+  void FilesystemLost(const std::string& path);
   // Some are layers no more.
   void LayersChanged();
 

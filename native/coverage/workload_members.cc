@@ -207,11 +207,18 @@ UniqueFd CoverageCore::OpenFilesystem(uint64_t dev) const {
   for (const WorkloadCoverage* coverage : All()) {
     for (const std::string& point : coverage->mounts().PointsOf(dev)) {
       UniqueFd fd = coverage->root().OpenDirectory(point);
-      const auto status = fd ? FileStatusOf(fd.get()) : std::nullopt;
-      if (status && status->identity.dev == dev) return fd;
+      if (fd && SuperblockOf(fd.get()) == dev) return fd;
     }
   }
   return UniqueFd();
+}
+
+void CoverageCore::LeaveFilesystem(uint64_t superblock) {
+  for (const auto& [workload, path] : shared_.marks.filesystems().Withdraw(superblock)) {
+    for (WorkloadCoverage* coverage : All()) {
+      if (coverage->workload() == workload) coverage->FilesystemLost(path);
+    }
+  }
 }
 
 }  // namespace fileward

@@ -1,6 +1,7 @@
 // Answers permission events. Owns two threads: the decision thread (of the lowest real-time
 // priority where permitted, else nice -20) and the watchdog, which answers by `on_deadline` what
-// the decision thread hasn't within the ruleset's deadline.
+// the decision thread hasn't within the ruleset's deadline. Owns the journal too, by which a
+// guardian answers what neither does.
 //
 // The decision thread owns the permission group's events from reading to closing their fds, and
 // what is in force for each workload (WorkloadSet); it is the only producer of ring 0 and of
@@ -19,6 +20,7 @@
 
 #include "native/base/result.h"
 #include "native/decision/object_table.h"
+#include "native/decision/verdict_journal.h"
 #include "native/decision/verdict_stats.h"
 #include "native/event/event_ring.h"
 
@@ -49,6 +51,9 @@ class DecisionThread {
   void Stop();
 
   ObjectUpdates& updates();
+  const JournalMemory& journal() const;
+  // An eventfd that makes the decision thread look again at everything.
+  int wake_fd() const;
   JudgedOpens& judged_opens();
   const VerdictStats& stats() const;
   // Of the ruleset in force; nullptr before the first. A replaced one stays valid and is written no

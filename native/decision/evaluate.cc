@@ -32,6 +32,8 @@ Answer Worse(Answer left, Answer right) {
 // Cheapest first; stops at the first plain no.
 Answer Matches(const AppEntry& app, Subject& subject) {
   Answer answer = Answer::kYes;
+  // An exe is a file of one workload; a user or a unit could be anybody's.
+  if (!app.exe && !subject.IsOf(app.host)) return Answer::kNo;
   if (app.exe) {
     Answer exe = subject.IsExe(*app.exe);
     if (app.children && exe != Answer::kYes) {
@@ -88,7 +90,7 @@ Listing FindListing(const Rule& rule, Operation operation, Subject& subject) {
 
 // The mode table of contract section 2.
 Outcome OutcomeOf(const Rule& rule, Operation operation, Gate gate, bool listed) {
-  if (gate == Gate::kOpen) {
+  if (gate == Gate::kOpen || gate == Gate::kAccess) {
     if (listed) return Outcome::kQuiet;
     if (rule.behavior == Behavior::kWatch) {
       return operation == Operation::kWrite ? Outcome::kQuiet : Outcome::kAccessed;
@@ -138,6 +140,7 @@ class Evaluation {
       const Rule& rule = ruleset_.rules()[index];
       if (rule.group == decided_group || !rule.operations.Has(operation)) continue;
       decided_group = rule.group;
+      if (question_.gate == Gate::kAccess && !rule.IsStrict()) continue;
       JudgeRule(name, index, rule, operation);
     }
   }
@@ -215,7 +218,7 @@ Verdict DeadlineVerdict(const Ruleset& ruleset, std::span<const CoveredName> nam
   return Verdict::kAllow;
 }
 
-Operations GatedOperations(const Ruleset& ruleset, std::span<const CoveredName> names) {
+Operations GatedOperations(const Ruleset& ruleset, std::span<const CoveredName> names, Gate gate) {
   Operations gated;
   for (const CoveredName& name : names) {
     for (const Operation operation : kOperations) {
@@ -224,7 +227,9 @@ Operations GatedOperations(const Ruleset& ruleset, std::span<const CoveredName> 
         const Rule& rule = ruleset.rules()[index];
         if (rule.group == decided_group || !rule.operations.Has(operation)) continue;
         decided_group = rule.group;
-        if (rule.behavior == Behavior::kBlock) gated.Add(operation);
+        const bool gates =
+            gate == Gate::kAccess ? rule.IsStrict() : rule.behavior == Behavior::kBlock;
+        if (gates) gated.Add(operation);
       }
     }
   }

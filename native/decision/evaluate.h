@@ -35,6 +35,8 @@ class Subject {
   // Is the container runtime at work on the workload (rules say `runtime: false` where that is not
   // to count).
   virtual Answer IsRuntime() = 0;
+  // Is a process of the host's, or else of the workload whose rules these are.
+  virtual bool IsOf(bool host) = 0;
   virtual bool HasUser(uint32_t user_id) = 0;
   virtual bool HasUnit(std::string_view unit) = 0;
   virtual bool HasSha256(std::string_view sha256) = 0;
@@ -43,6 +45,7 @@ class Subject {
 enum class Gate : uint8_t {
   kOpen,     // an open, before it happens; `watch` rules say nothing about writes here: the change
              // itself is told
+  kAccess,   // a read or write of what is open, before it happens: only what strict rules decide
   kUngated,  // a change that no gate could have stopped
   kJudgedChange,  // a change through a descriptor whose open was judged
 };
@@ -95,8 +98,10 @@ Decision Evaluate(const Ruleset& ruleset, const Question& question, Subject& sub
 // deny says so.
 Verdict DeadlineVerdict(const Ruleset& ruleset, std::span<const CoveredName> names);
 
-// Operations that a deciding `block` rule holds: what an open of these names is judged for.
-Operations GatedOperations(const Ruleset& ruleset, std::span<const CoveredName> names);
+// Operations that a deciding `block` rule holds: what these names are judged for at this gate
+// (kOpen or kAccess).
+Operations GatedOperations(const Ruleset& ruleset, std::span<const CoveredName> names,
+                           Gate gate = Gate::kOpen);
 
 }  // namespace fileward
 

@@ -46,6 +46,9 @@ class OfflineSubject : public Subject {
                        ruleset_.IsRuntime(ruleset_.MatchExes(query_.exe));
     return known ? Answer::kYes : Answer::kNo;
   }
+  bool IsOf(bool host) override {
+    return !of_container_ || query_.origin == (host ? Origin::kHost : Origin::kSame);
+  }
   bool HasUser(uint32_t user_id) override { return query_.user_id == user_id; }
   bool HasUnit(std::string_view unit) override { return query_.unit == unit; }
   bool HasSha256(std::string_view sha256) override { return query_.sha256 == sha256; }

@@ -63,6 +63,8 @@ class Expander {
         break;
       } else if (byte == '}') {
         Fail("'}' without a '{' before it; write '\\}' for the character", at_);
+      } else if (text_.substr(at_).starts_with("\\/")) {
+        ++at_;  // a slash is one with a backslash, too
       } else {
         const size_t length = byte == '[' ? ClassLength() : byte == '\\' ? EscapeLength() : 1;
         for (size_t i = 0; i < length && !failed(); ++i, ++at_) {
@@ -118,14 +120,15 @@ class Expander {
     const size_t first = i;
     for (; i < text_.size(); ++i) {
       if (text_[i] == ']' && i > first) return i + 1 - at_;
-      if (text_[i] == '/') break;
       if (text_[i] == '[' && i + 1 < text_.size() && text_[i + 1] == ':') {
         Fail("named classes such as [:alpha:] are not part of the glob syntax", i);
         return 0;
       }
       if (text_[i] == '\\') ++i;
-      const bool is_range = i + 2 < text_.size() && text_[i + 1] == '-' && text_[i + 2] != ']';
-      const auto low = static_cast<unsigned char>(text_[i < text_.size() ? i : at_]);
+      if (i >= text_.size() || text_[i] == '/') break;
+      const bool is_range = i + 2 < text_.size() && text_[i + 1] == '-' && text_[i + 2] != ']' &&
+                            text_[i + 2] != '\\';
+      const auto low = static_cast<unsigned char>(text_[i]);
       if (is_range && low < 0x80 && static_cast<unsigned char>(text_[i + 2]) < low) {
         Fail("the range '" + std::string(text_.substr(i, 3)) + "' is upside down", i);
         return 0;
@@ -156,7 +159,7 @@ class Expander {
                     text.origin.back());
       }
       if (segment.empty()) return Fail("empty segment: two slashes in a row", offset);
-      if (segment == "." || segment == "..") {
+      if (const std::string name = Unescaped(segment); name == "." || name == "..") {
         return Fail("'" + segment + "' is not followed; write the path without it", offset);
       }
       segments.push_back(segment);
@@ -169,14 +172,31 @@ class Expander {
     return segment.size() >= 2 && segment.find_first_not_of('*') == std::string::npos;
   }
 
+  static std::string Unescaped(const std::string& segment) {
+    std::string plain;
+    for (size_t i = 0; i < segment.size(); ++i) {
+      if (segment[i] == '\\') ++i;
+      plain.push_back(segment[i]);
+    }
+    return plain;
+  }
+
+  // Of the ']' that ends the class at `at`; ClassLength has seen it.
+  static size_t EndOfClass(const std::string& segment, size_t at) {
+    size_t i = at + 1;
+    if (segment[i] == '!' || segment[i] == '^') ++i;
+    const size_t first = i;
+    while (i == first || segment[i] != ']') i += segment[i] == '\\' ? 2 : 1;
+    return i;
+  }
+
   // Where an unescaped "**" begins, npos if nowhere.
   static size_t DoubleStar(const std::string& segment) {
     for (size_t i = 0; i + 1 < segment.size(); ++i) {
       if (segment[i] == '\\') {
         ++i;
       } else if (segment[i] == '[') {
-        i = segment.find(']', segment[i + 1] == '!' || segment[i + 1] == '^' ? i + 3 : i + 2);
-        if (i == std::string::npos) break;
+        i = EndOfClass(segment, i);
       } else if (segment[i] == '*' && segment[i + 1] == '*') {
         return i;
       }
@@ -213,15 +233,12 @@ class Expander {
         }
         continue;
       }
-      std::string plain;
       bool is_glob = false;
-      for (size_t i = 0; i < text.size(); ++i) {
+      for (size_t i = 0; i < text.size(); i += text[i] == '\\' ? 2 : 1) {
         is_glob = is_glob || text[i] == '*' || text[i] == '?' || text[i] == '[';
-        if (text[i] == '\\') ++i;
-        plain.push_back(text[i]);
       }
       segments.push_back(is_glob ? PatternSegment{Kind::kGlob, text}
-                                 : PatternSegment{Kind::kLiteral, plain});
+                                 : PatternSegment{Kind::kLiteral, Unescaped(text)});
     }
     if (segments.back().kind == Kind::kAnyDirectories) segments.push_back({Kind::kGlob, "*"});
     return segments;

@@ -48,6 +48,7 @@ class ObjectTable {
   void RemoveName(const FileIdentity& identity, std::string_view path);
   void Remove(const FileIdentity& identity) { objects_.erase(identity); }
   const Object* Find(const FileIdentity& identity, uint64_t birth_ns) const;
+  const std::unordered_map<FileIdentity, Object>& objects() const { return objects_; }
   size_t size() const { return objects_.size(); }
   // Of every object that was added; few.
   const std::vector<uint64_t>& devices() const { return devices_; }

@@ -1,3 +1,4 @@
+// Long because the walk of one event, from its file to its answer, is read in one place.
 #include "native/decision/open_judge.h"
 
 #include <fcntl.h>
@@ -16,7 +17,7 @@
 namespace fileward {
 namespace {
 
-// A file older than this was not created by the open that is judged now.
+// A file older than this was not created by the open that is judged now, nor to be renamed at once.
 constexpr uint64_t kNewFileNs = 2'000'000'000;
 
 constexpr size_t kMaxJudgedExecs = 4096;
@@ -45,10 +46,12 @@ FileAtMount AtMount(const PendingOpen& open) {
   return {open.event.raw_fd, open.file.identity, open.file.birth_ns, open.file.mount_id};
 }
 
-// Takes away what no `block` rule holds anything of.
-void KeepGating(std::vector<Covering>& coverings) {
-  std::erase_if(coverings, [](Covering& covering) {
-    covering.gated = GatedOperations(*covering.rules->ruleset, covering.Names());
+Gate GateOf(const PendingOpen& open) { return open.IsAccess() ? Gate::kAccess : Gate::kOpen; }
+
+// Takes away what no rule of this gate holds anything of.
+void KeepGating(const PendingOpen& open, std::vector<Covering>& coverings) {
+  std::erase_if(coverings, [&](Covering& covering) {
+    covering.gated = GatedOperations(*covering.rules->ruleset, covering.Names(), GateOf(open));
     return covering.gated.empty();
   });
 }
@@ -112,6 +115,13 @@ bool OpenJudge::Inspect(PendingOpen& open) const {
   open.file.uid = status.stx_uid;
   open.file.gid = status.stx_gid;
   open.file.nlink = status.stx_nlink;
+  if (open.tgid == 0) {
+    open.tgid = processes_.TgidOf(open.event.tid);
+    if (open.tgid == 0) {
+      const auto opener = StatusOf(open.event.tid);
+      open.tgid = opener ? opener->tgid : open.event.tid;
+    }
+  }
   return S_ISREG(status.stx_mode);
 }
 
@@ -122,9 +132,11 @@ WorkloadSet::Found OpenJudge::Find(const PendingOpen& open) const {
 void OpenJudge::NotCovered(PendingOpen& open, const WorkloadSet::Found& found) const {
   LeaveAlone(open);
   // An app's file may have a mark of its own for its sake; one with other names may be covered by
-  // them.
-  open.may_ignore =
-      found.all_paths_known && open.file.nlink == 1 && !workloads_.IsApp(open.file.identity);
+  // them; one that has just been made may take a covered name, and be opened by that before
+  // coverage has seen it.
+  const bool is_new = open.file.birth_ns + kNewFileNs > open.read_real_ns;
+  open.may_ignore = found.all_paths_known && open.file.nlink == 1 && !is_new &&
+                    !workloads_.IsApp(open.file.identity);
 }
 
 WorkloadId OpenJudge::OpenerOf(PendingOpen& open) const {
@@ -154,14 +166,19 @@ void OpenJudge::KeepSpeaking(PendingOpen& open, std::vector<Covering>& coverings
 
 bool OpenJudge::LearnIntent(PendingOpen& open) {
   if (open.intent.state == Intent::State::kRunning) {
-    open.intent = ReadIntent(open.event.tid, open.event.mask, open.read_ns, processes_);
+    open.intent =
+        open.IsAccess()
+            ? ReadAccessIntent(open.event.tid, open.file.identity, open.read_ns, processes_)
+            : ReadIntent(open.event.tid, open.event.mask, open.read_ns, processes_);
   }
   return open.intent.state != Intent::State::kRunning;
 }
 
-// The kernel asks twice for an exec where both kinds of permission are marked; it is one open.
-bool OpenJudge::IsSecondOfExec(const PendingOpen& open) {
+// The kernel asks twice for an exec where both kinds of permission are marked; it is one open. What
+// an exec reads and maps it has opened itself, and maps as the new program already.
+bool OpenJudge::IsPartOfExec(const PendingOpen& open) {
   if (open.intent.wanted != Operations{Operation::kExec}) return false;
+  if (open.IsAccess()) return true;
   if ((open.event.mask & FAN_OPEN_EXEC_PERM) != 0) {
     if (judged_execs_.size() >= kMaxJudgedExecs) judged_execs_.clear();
     judged_execs_[open.event.tid] = open.file.identity;
@@ -199,18 +216,11 @@ bool OpenJudge::RememberScript(PendingOpen& open, bool last_look) {
 void OpenJudge::Look(PendingOpen& open, Watchdog& watchdog, bool last_look) {
   if (open.needs_intent && !LearnIntent(open)) return;
   if (workloads_.empty() || !Inspect(open)) return LeaveAlone(open);
-  if (open.tgid == 0) {
-    open.tgid = processes_.TgidOf(open.event.tid);
-    if (open.tgid == 0) {
-      const auto status = StatusOf(open.event.tid);
-      open.tgid = status ? status->tgid : open.event.tid;
-    }
-  }
   const bool is_exec = (open.event.mask & FAN_OPEN_EXEC_PERM) != 0;
   if (is_exec && !RememberScript(open, last_look)) return;
   WorkloadSet::Found found = Find(open);
   std::vector<Covering>& coverings = found.coverings;
-  KeepGating(coverings);
+  KeepGating(open, coverings);
   if (coverings.empty()) return NotCovered(open, found);
   const bool awaits_opener = !last_look && AwaitsOpener(open, coverings);
   if (!awaits_opener) KeepSpeaking(open, coverings);
@@ -219,7 +229,7 @@ void OpenJudge::Look(PendingOpen& open, Watchdog& watchdog, bool last_look) {
   if (awaits_opener) return;
   open.needs_intent = true;
   if (!LearnIntent(open)) return;
-  if (open.intent.state == Intent::State::kGone || IsSecondOfExec(open)) return LeaveAlone(open);
+  if (open.intent.state == Intent::State::kGone || IsPartOfExec(open)) return LeaveAlone(open);
   Judge(open, coverings, last_look);
   // Coverage may have heard of the creation before us, so a file that is in the table can be new
   // all the same.
@@ -239,7 +249,7 @@ void OpenJudge::Judge(PendingOpen& open, std::span<const Covering> coverings, bo
     if (wanted.empty()) continue;
     OpenerSubject subject({*covering.rules, workloads_.host(), processes_}, opener, last_look);
     const std::vector<CoveredName> names = covering.Names();
-    const Question question{names, wanted, Gate::kOpen,
+    const Question question{names, wanted, GateOf(open),
                             open.intent.state == Intent::State::kUnproven};
     const Decision decision = Evaluate(*covering.rules->ruleset, question, subject);
     look_again = look_again || decision.look_again;
@@ -261,7 +271,24 @@ void OpenJudge::Judge(PendingOpen& open, std::span<const Covering> coverings, bo
   open.state = PendingOpen::State::kJudged;
   open.ruleset_version = version_;
   open.judged_write = writes;
+  TellOnce(open);
   if (open.IsReported()) Describe(open);
+}
+
+void OpenJudge::TellOnce(PendingOpen& open) {
+  const ToldAccesses::Key key{open.file.identity, open.tgid};
+  const ToldAccesses::Judged judged{open.exe, version_, open.decision.rule_index,
+                                    open.decision.outcome};
+  if (!open.Allows()) return;
+  if (open.IsReported()) {
+    open.was_told = open.IsAccess() && told_.HasTold(key, judged, open.decision.operation);
+    const Operations told =
+        open.IsAccess() ? Operations{open.decision.operation} : open.intent.wanted;
+    if (!open.was_told) told_.Tell(key, judged, told);
+  }
+  if (!open.judged_write) return;
+  open.judged_write = !(open.IsAccess() && told_.HasToldWrite(key, judged));
+  if (open.judged_write) told_.TellWrite(key, judged);
 }
 
 void OpenJudge::Describe(PendingOpen& open) const {
@@ -271,27 +298,31 @@ void OpenJudge::Describe(PendingOpen& open) const {
 }
 
 void OpenJudge::Overtaken(PendingOpen& open, bool allowed) {
-  if (open.state == PendingOpen::State::kUndecided && open.file.identity.known()) {
-    // It never parked, or its ancestry never settled: judged by what is proven now, without
-    // believing more.
+  if (open.state == PendingOpen::State::kUndecided &&
+      (open.file.identity.known() || Inspect(open))) {
+    // It never parked, its ancestry never settled, or too many were before it: judged by what is
+    // proven now, without believing more.
     if (open.intent.state == Intent::State::kRunning) {
       open.intent = {Intent::State::kUnproven, {Operation::kRead, Operation::kWrite}, false};
     }
     WorkloadSet::Found found = Find(open);
-    KeepGating(found.coverings);
+    KeepGating(open, found.coverings);
     KeepSpeaking(open, found.coverings);
     Judge(open, found.coverings, true);
   }
+  told_.Forget({open.file.identity, open.tgid});
+  open.was_told = false;
   const Verdict verdict = allowed ? Verdict::kAllow : Verdict::kDeny;
   open.decision.verdict = verdict;
   if (open.state != PendingOpen::State::kJudged) return LeaveAlone(open);
   if (!allowed) {
     open.decision.outcome = Outcome::kDenied;
-    if (!open.process) Describe(open);
   } else if (open.decision.outcome == Outcome::kDenied) {
     open.decision.outcome = Outcome::kViolated;
   }
-  if (open.IsReported()) open.decision.reason = Reason::kDeadline;
+  if (!open.IsReported()) return;
+  open.decision.reason = Reason::kDeadline;
+  if (!open.process) Describe(open);
 }
 
 }  // namespace fileward

@@ -1,5 +1,7 @@
 // One permission event: which file, what for, who, which rule. Everything between reading an event
-// and knowing its answer.
+// and knowing its answer. Where a strict rule has FAN_PRE_ACCESS, reads and writes of an open file
+// are events too: judged by who makes the call for what it does, by strict rules alone, and told
+// where the open was not told already.
 //
 // Look is the walk: who covers the file (WorkloadSet), whose rules speak for this opener
 // (RulesApply), what it wants (Intent), what each of those rules says (Evaluate with an
@@ -23,6 +25,7 @@
 #include "native/base/unique_fd.h"
 #include "native/decision/evaluate.h"
 #include "native/decision/intent.h"
+#include "native/decision/told_accesses.h"
 #include "native/decision/watchdog.h"
 #include "native/decision/workload_set.h"
 #include "native/kernel/fanotify_group.h"
@@ -47,6 +50,7 @@ struct OpenedFile {
 // A permission event on its way through the decision thread.
 struct PendingOpen {
   PermissionEvent event;
+  uint64_t since_ns = 0;      // CLOCK_MONOTONIC; the deadline counts from here
   uint64_t read_ns = 0;       // CLOCK_MONOTONIC
   uint64_t read_real_ns = 0;  // CLOCK_REALTIME
   Watchdog::Slot slot = 0;
@@ -67,9 +71,10 @@ struct PendingOpen {
   // Of all workloads whose rules spoke; `decision.learned` is of the one that decided.
   std::vector<std::pair<WorkloadId, Learning>> learned;
   uint64_t ruleset_version = 0;
-  bool answered = false;    // by us, not by the watchdog
-  bool may_ignore = false;  // no rule covers it, and nothing else needs its events
-  bool judged_write = false;
+  bool answered = false;      // by us, not by the watchdog
+  bool may_ignore = false;    // no rule covers it, and nothing else needs its events
+  bool judged_write = false;  // and coverage isn't told yet
+  bool was_told = false;      // an access like others of the same process that were told
   bool creat_fresh = false;
   FileIdentity exe;
   uint8_t package_manager = 0;
@@ -78,11 +83,13 @@ struct PendingOpen {
   std::string covered_path;
   std::optional<ProcessSnapshot> process;
 
+  // A read or write of what is open already.
+  bool IsAccess() const { return (event.mask & FAN_PRE_ACCESS) != 0; }
   bool Allows() const { return decision.verdict != Verdict::kDeny; }
   // Its look failed because it wasn't parked.
   bool IsRunning() const { return needs_intent && intent.state == Intent::State::kRunning; }
   bool IsReported() const {
-    return state == State::kJudged && decision.outcome >= Outcome::kLearned;
+    return state == State::kJudged && decision.outcome >= Outcome::kLearned && !was_told;
   }
 };
 
@@ -109,6 +116,7 @@ class OpenJudge {
   void Overtaken(PendingOpen& open, bool allowed);
 
  private:
+  // Which file, which process; false: no regular file.
   bool Inspect(PendingOpen& open) const;
   WorkloadSet::Found Find(const PendingOpen& open) const;
   void NotCovered(PendingOpen& open, const WorkloadSet::Found& found) const;
@@ -120,7 +128,9 @@ class OpenJudge {
   void KeepSpeaking(PendingOpen& open, std::vector<Covering>& coverings) const;
   // False: look again.
   bool LearnIntent(PendingOpen& open);
-  bool IsSecondOfExec(const PendingOpen& open);
+  bool IsPartOfExec(const PendingOpen& open);
+  // Takes down what is told of an open or access that is let through; of an access, what isn't new.
+  void TellOnce(PendingOpen& open);
   bool RememberScript(PendingOpen& open, bool last_look);
   // By what the rules of all these say; the strictest wins.
   void Judge(PendingOpen& open, std::span<const Covering> coverings, bool last_look);
@@ -133,6 +143,7 @@ class OpenJudge {
   // Threads whose exec was judged by FAN_OPEN_EXEC_PERM: FAN_OPEN_PERM of the same file follows
   // where both are marked.
   std::unordered_map<int32_t, FileIdentity> judged_execs_;
+  ToldAccesses told_;
 };
 
 }  // namespace fileward

@@ -66,9 +66,10 @@ void OpenPublisher::Publish(const PendingOpen& open, uint64_t duration_ns) {
   (open.Allows() ? stats_.allowed : stats_.denied).Record(duration_ns);
   if (open.state != PendingOpen::State::kJudged) return;
   if (!open.IsReported()) {
-    const auto counters = counters_.load();
-    if (counters && counters->ruleset_version() == open.ruleset_version) {
-      counters->CountQuiet(open.decision.rule_index, open.decision.operation);
+    // The open was counted.
+    if (open.IsAccess()) return;
+    if (own_counters_ && own_counters_->ruleset_version() == open.ruleset_version) {
+      own_counters_->CountQuiet(open.decision.rule_index, open.decision.operation);
     }
     return;
   }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "native/decision/object_table.h"
 #include "native/decision/open_judge.h"
@@ -25,7 +26,10 @@ class OpenPublisher {
   JudgedOpens& judged_opens() { return judged_opens_; }
   const VerdictStats& stats() const { return stats_; }
   std::shared_ptr<const RuleCounters> counters() const { return counters_.load(); }
-  void SetCounters(std::shared_ptr<RuleCounters> counters) { counters_.store(counters); }
+  void SetCounters(std::shared_ptr<RuleCounters> counters) {
+    own_counters_ = counters;
+    counters_.store(std::move(counters));
+  }
 
   // Before the answer, when the open is judged for writing.
   void TellCoverage(const PendingOpen& open);
@@ -44,7 +48,9 @@ class OpenPublisher {
   RecordWriter writer_;
   JudgedOpens judged_opens_;
   VerdictStats stats_;
-  // Replaced by the decision thread at a swap, read by counters().
+  std::shared_ptr<RuleCounters> own_counters_;
+  // The same for counters(). A lock inside, for which whoever finds it taken spins: the decision
+  // thread takes it at a swap only, never for an open.
   std::atomic<std::shared_ptr<RuleCounters>> counters_;
 };
 

@@ -30,7 +30,9 @@ constexpr uint64_t kIgnoreMask = FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM;
 size_t MaxOpen() {
   rlimit limit{};
   const bool known = ::getrlimit(RLIMIT_NOFILE, &limit) == 0;
-  return std::min(Watchdog::kSlots, known ? static_cast<size_t>(limit.rlim_cur) / 2 : 512);
+  // A read may give one more than was asked for.
+  return std::min(VerdictJournal::kSlots - 1,
+                  known ? static_cast<size_t>(limit.rlim_cur) / 2 : 512);
 }
 
 }  // namespace
@@ -47,11 +49,6 @@ OpenQueue::OpenQueue(PermissionGroup& group, OpenJudge& judge, OpenPublisher& pu
   responses_.reserve(max_open_);
 }
 
-void OpenQueue::SetDeadline(uint64_t deadline_ns) {
-  deadline_ns_ = deadline_ns;
-  watchdog_.SetDeadline(deadline_ns);
-}
-
 size_t OpenQueue::room() const {
   return max_open_ - std::min(max_open_, open_.size() + decided_.size());
 }
@@ -62,13 +59,22 @@ uint64_t OpenQueue::NextDueNs() const {
   return due;
 }
 
-void OpenQueue::Enter(PermissionEvent event, uint64_t read_ns, uint64_t read_real_ns) {
+void OpenQueue::Enter(PermissionEvent event, uint64_t since_ns, uint64_t read_ns,
+                      uint64_t read_real_ns) {
   PendingOpen& open = open_.emplace_back();
-  open.slot = watchdog_.Enter(event.raw_fd, read_ns);
+  open.slot = watchdog_.Enter({event.raw_fd, event.tid, event.mask, since_ns});
   open.event = std::move(event);
+  open.since_ns = since_ns;
   open.read_ns = read_ns;
   open.read_real_ns = read_real_ns;
   open.next_look_ns = read_ns;
+}
+
+void OpenQueue::DropLatest(size_t count) {
+  for (; count > 0; --count) {
+    watchdog_.Leave(open_.back().slot);
+    open_.pop_back();
+  }
 }
 
 void OpenQueue::Work() {
@@ -77,8 +83,9 @@ void OpenQueue::Work() {
   for (PendingOpen& open : open_) {
     if (open.next_look_ns > now) continue;
     if (Decide(open, now)) {
+      watchdog_.SetVerdict(open.slot, open.Allows());
       if (decided_.empty()) hold_until_ns_ = now + kHoldNs;
-      hold_until_ns_ = std::min(hold_until_ns_, open.read_ns + deadline_ns_ / 2);
+      hold_until_ns_ = std::min(hold_until_ns_, open.since_ns + deadline_ns_ / 2);
       decided_.push_back(std::move(open));
     } else {
       open.backoff_ns = std::clamp(open.backoff_ns * 2, kFirstBackoffNs, kLongestBackoffNs);
@@ -102,7 +109,7 @@ bool OpenQueue::Decide(PendingOpen& open, uint64_t now_ns) {
     judge_.Overtaken(open, *allowed);
     return true;
   }
-  const bool last_look = now_ns - open.read_ns > deadline_ns_ / 2;
+  const bool last_look = now_ns - open.since_ns > deadline_ns_ / 2;
   judge_.Look(open, watchdog_, last_look);
   return open.state != PendingOpen::State::kUndecided;
 }
@@ -118,7 +125,7 @@ void OpenQueue::Answer() {
   if (decided_.empty()) return;
   responses_.clear();
   for (PendingOpen& open : decided_) {
-    open.answered = watchdog_.Claim(open.slot);
+    open.answered = watchdog_.Claim(open.slot, open.Allows());
     if (!open.answered) continue;
     if (open.judged_write) publisher_.TellCoverage(open);
     responses_.push_back({open.event.raw_fd, open.Allows()});
@@ -150,10 +157,12 @@ void OpenQueue::Finish(PendingOpen& open, uint64_t answered_ns) {
   if (open.state == PendingOpen::State::kNotCovered && open.may_ignore) {
     const std::string path = "/proc/self/fd/" + std::to_string(open.event.raw_fd);
     // Refused where somebody maps it for writing, or the kernel has no such mark: it asks again.
-    [[maybe_unused]] const auto ignored = group_.IgnoreFile(AT_FDCWD, path.c_str(), kIgnoreMask);
+    // Each of its own: not every filesystem knows both.
+    const uint64_t mask = open.IsAccess() ? FAN_PRE_ACCESS : kIgnoreMask;
+    [[maybe_unused]] const auto ignored = group_.IgnoreFile(AT_FDCWD, path.c_str(), mask);
   }
-  open.event.fd.reset();
   watchdog_.Leave(open.slot);
+  open.event.fd.reset();
 }
 
 void OpenQueue::AllowAll() {

@@ -23,14 +23,17 @@ class OpenQueue {
   // All must outlive the object.
   OpenQueue(PermissionGroup& group, OpenJudge& judge, OpenPublisher& publisher, Watchdog& watchdog);
 
-  void SetDeadline(uint64_t deadline_ns);
+  void SetDeadline(uint64_t deadline_ns) { deadline_ns_ = deadline_ns; }
   bool empty() const { return open_.empty() && decided_.empty(); }
   // How many more may be entered.
   size_t room() const;
   // CLOCK_MONOTONIC of the next thing to do; UINT64_MAX when empty.
   uint64_t NextDueNs() const;
 
-  void Enter(PermissionEvent event, uint64_t read_ns, uint64_t read_real_ns);
+  // `since_ns`: CLOCK_MONOTONIC from which the deadline counts.
+  void Enter(PermissionEvent event, uint64_t since_ns, uint64_t read_ns, uint64_t read_real_ns);
+  // Those that were entered last were answered by somebody else, unlooked at.
+  void DropLatest(size_t count);
   // Looks at what is due and answers what is decided.
   void Work();
   void AllowAll();

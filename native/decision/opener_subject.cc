@@ -15,7 +15,17 @@ bool Contains(std::span<const uint32_t> exes, uint32_t exe) {
 }  // namespace
 
 const FileIdentity& OpenerSubject::exe() {
-  if (!exe_) exe_ = ExeIdentity(opener_.tgid).value_or(FileIdentity{});
+  if (!exe_) {
+    const FileIdentity named = ExeIdentity(opener_.tgid).value_or(FileIdentity{});
+    const auto started = context_.processes.StartedBy(opener_.tgid, named, opener_.as_of_ns);
+    exe_settled_ = started || last_look_;
+    exe_ = named;
+    if (started && started->known()) {
+      exe_ = started;
+    } else if (exe_settled_ && context_.processes.HasFeed() && !SharesUserNamespace(opener_.tid)) {
+      exe_ = FileIdentity{};
+    }
+  }
   return *exe_;
 }
 
@@ -58,7 +68,7 @@ bool OpenerSubject::IsNamedBy(uint32_t exe, const std::string& path) const {
 }
 
 Subject::Answer OpenerSubject::IsExe(uint32_t exe_index) {
-  if (Names(exe_index, exe())) return Answer::kYes;
+  if (Names(exe_index, exe())) return exe_settled_ ? Answer::kYes : Unsettled();
   return IsNamedBy(exe_index, exe_path()) ? Answer::kMismatch : Answer::kNo;
 }
 
@@ -93,7 +103,8 @@ Subject::Answer OpenerSubject::IsPackageManager() {
     return manager != 0 ? manager : ruleset.PackageManagerOfScript(apps.ExesOf(script));
   };
   package_manager_ = manager_of(exe(), {});
-  if (package_manager_ != 0) return Answer::kYes;
+  if (package_manager_ != 0 && exe_settled_) return Answer::kYes;
+  package_manager_ = 0;
   if (!context_.processes.CurrentAsOf(opener_.as_of_ns)) return Unsettled();
   package_manager_ = manager_of({}, script());
   if (package_manager_ != 0) return Answer::kYes;
@@ -116,6 +127,7 @@ Subject::Answer OpenerSubject::IsRuntime() {
   if (opener_.workload == kHostWorkload) {
     const bool known = context_.host != nullptr &&
                        context_.host->ruleset->IsRuntime(context_.host->apps->ExesOf(exe()));
+    if (known && !exe_settled_) return Unsettled();
     return known ? Answer::kYes : Answer::kNo;
   }
   if (!IsOwnProcess()) return Answer::kNo;
@@ -132,6 +144,10 @@ Subject::Answer OpenerSubject::IsRuntime() {
       return Unsettled();
   }
   return Answer::kUnknown;
+}
+
+bool OpenerSubject::IsOf(bool host) {
+  return host ? opener_.workload == kHostWorkload : IsOwnProcess();
 }
 
 bool OpenerSubject::HasUser(uint32_t user_id) {

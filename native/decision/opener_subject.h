@@ -43,11 +43,13 @@ class OpenerSubject : public Subject {
   Answer HasAncestor(uint32_t exe) override;
   Answer IsPackageManager() override;
   Answer IsRuntime() override;
+  bool IsOf(bool host) override;
   bool HasUser(uint32_t user_id) override;
   bool HasUnit(std::string_view unit) override;
   bool HasSha256(std::string_view sha256) override;
 
-  // Of the running executable; not known() when the process is gone.
+  // Of the executable that it was seen to start; not known() when the process is gone, or only the
+  // word of a process stands for it whose word counts for nothing.
   const FileIdentity& exe();
   // 0, or 1 + index of the package manager that IsPackageManager found.
   uint8_t package_manager() const { return package_manager_; }
@@ -70,6 +72,7 @@ class OpenerSubject : public Subject {
   const bool last_look_;
   uint8_t package_manager_ = 0;
   std::optional<FileIdentity> exe_;
+  bool exe_settled_ = false;
   std::optional<std::string> exe_path_;
   std::optional<Lineage> lineage_;
   std::optional<uint32_t> user_id_;

@@ -123,9 +123,12 @@ class Scanner {
     bool holds_slash = false;
     bool unknown = false;
     for (bool first = true; at_ < text_.size() && (first || text_[at_] != ']'); first = false) {
-      if (text_.substr(at_).starts_with("[:")) {
+      // Without its end, "[:" is two characters.
+      const size_t named_end =
+          text_.substr(at_).starts_with("[:") ? text_.find(":]", at_ + 2) : std::string_view::npos;
+      if (named_end != std::string_view::npos) {
         unknown = true;
-        at_ = text_.find(":]", at_) + 2;
+        at_ = named_end + 2;
         continue;
       }
       char low = text_[at_++];

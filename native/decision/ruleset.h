@@ -36,6 +36,7 @@ struct AppEntry {
   std::optional<uint32_t> script;
   std::optional<uint32_t> ancestor;
   bool children = false;  // `exe` or any process that has it as an ancestor
+  bool host = false;      // a process of the host's, whatever workload the rule guards
   std::optional<uint32_t> user_id;
   std::string unit;    // empty: not asked
   std::string sha256;  // empty: not asked; lower-case hex
@@ -57,6 +58,9 @@ struct Rule {
   bool runtime = true;
   bool strict = false;
   bool required = false;
+
+  // Strict is about what is denied: a `watch` rule holds nobody up.
+  bool IsStrict() const { return strict && behavior == Behavior::kBlock; }
 };
 
 struct RuleGroup {

@@ -262,6 +262,7 @@ class RulesetParser {
     }
     if (app.script) ruleset_.is_script_[*app.script] = true;
     app.children = Flag(json, "children");
+    app.host = Flag(json, "host");
     app.user_id = OptionalNumber(json, "user_id");
     app.unit = OptionalText(json, "unit");
     app.sha256 = OptionalText(json, "sha256");

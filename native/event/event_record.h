@@ -87,6 +87,8 @@ struct EventFlag {
   static constexpr uint16_t kRenameTargetCovered = 64;
   static constexpr uint16_t kUnlinked = 128;
   static constexpr uint16_t kChangesQuiet = 256;
+  // Of kAttributes: among what changed are extended attributes.
+  static constexpr uint16_t kExtendedAttributes = 512;
 };
 
 // The strings behind the header, in this order. kAncestors and kArgs are NUL-joined.

@@ -1,10 +1,15 @@
 #include "native/kernel/fanotify_group.h"
 
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstring>
+#include <utility>
 
+#include "native/base/failure.h"
+#include "native/kernel/fanotify_events.h"
 #include "native/kernel/fanotify_io.h"
 
 namespace fileward {
@@ -12,30 +17,40 @@ namespace {
 constexpr size_t kMaxIovecs = 256;
 }  // namespace
 
-PermissionGroup::PermissionGroup(UniqueFd group, const KernelFeatures& features)
+PermissionGroup::PermissionGroup(UniqueFd group)
     : group_(std::move(group)),
-      ignore_flags_(features.mark_ignore ? FAN_MARK_IGNORE_SURV
-                                         : FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY),
-      buffer_(std::make_unique<std::byte[]>(kEventBufferBytes)) {
-  if (features.evictable) evictable_flag_ = FAN_MARK_EVICTABLE;
-}
+      own_buffer_(std::make_unique<std::byte[]>(kBufferBytes)),
+      buffer_(own_buffer_.get(), kBufferBytes) {}
+
+PermissionGroup PermissionGroup::Adopt(UniqueFd group) { return PermissionGroup(std::move(group)); }
 
 Result<PermissionGroup> PermissionGroup::Open(const KernelFeatures& features) {
   // UNLIMITED_QUEUE: with a limited one, the opener that doesn't fit gets in undecided.
-  unsigned flags =
-      FAN_CLASS_CONTENT | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
+  unsigned flags = FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS | FAN_CLOEXEC | FAN_NONBLOCK;
+  flags |= features.pre_content ? FAN_CLASS_PRE_CONTENT : FAN_CLASS_CONTENT;
   if (features.report_tid) flags |= FAN_REPORT_TID;
   if (features.fd_error) flags |= FAN_REPORT_FD_ERROR;
   UniqueFd group(::fanotify_init(flags, O_RDONLY | O_CLOEXEC | O_LARGEFILE | O_NOATIME));
   if (!group) return ErrnoError("fanotify_init", "permission group");
-  return PermissionGroup(std::move(group), features);
+  PermissionGroup opened(std::move(group));
+  opened.ignore_flags_ = features.mark_ignore
+                             ? FAN_MARK_IGNORE_SURV
+                             : FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
+  if (features.evictable) opened.evictable_flag_ = FAN_MARK_EVICTABLE;
+  opened.gates_access_ = features.pre_content;
+  return opened;
 }
 
 Result<size_t> PermissionGroup::Read(std::vector<PermissionEvent>& batch, size_t max) {
-  const size_t wanted = std::min(max, MaxEventFds()) * FAN_EVENT_METADATA_LEN;
+  // The kernel refuses to read into less than the next event needs; one of FAN_PRE_ACCESS has a
+  // record as long as its metadata.
+  constexpr size_t kLeast = 2;
+  const size_t most = std::min(max, MaxEventFds());
+  if (most == 0) return size_t{0};
+  const size_t wanted = std::max(kLeast, most) * FAN_EVENT_METADATA_LEN;
   ssize_t length = 0;
   do {
-    length = ::read(group_.get(), buffer_.get(), wanted);
+    length = ::read(group_.get(), buffer_.data(), wanted);
   } while (length < 0 && errno == EINTR);
   if (length < 0 && errno == EAGAIN) return size_t{0};
   if (length < 0) {
@@ -46,22 +61,25 @@ Result<size_t> PermissionGroup::Read(std::vector<PermissionEvent>& batch, size_t
     batch.emplace_back().open_error = error.error_number;
     return size_t{1};
   }
+  used_bytes_ = static_cast<size_t>(length);
   const size_t before = batch.size();
-  const auto append = [&batch](const fanotify_event_metadata& metadata, const std::byte*) {
-    PermissionEvent& event = batch.emplace_back();
-    event.mask = metadata.mask;
-    event.tid = metadata.pid;
-    if (metadata.fd >= 0) {
-      event.fd.reset(metadata.fd);
-      event.raw_fd = metadata.fd;
-      return;
-    }
-    event.open_error = -metadata.fd;
-  };
-  if (!ForEachEvent(buffer_.get(), static_cast<size_t>(length), append)) {
+  if (!ParsePermissionEvents(buffer_.first(used_bytes_), batch)) {
     return Error{EPROTO, "read", "permission group: unknown event format"};
   }
   return batch.size() - before;
+}
+
+void PermissionGroup::ClearBuffer() {
+  std::memset(buffer_.data(), 0, std::exchange(used_bytes_, 0));
+}
+
+bool PermissionGroup::CanRead() { return MaxEventFds() > 0; }
+
+size_t PermissionGroup::Queued() const {
+  int bytes = 0;
+  return ::ioctl(group_.get(), FIONREAD, &bytes) == 0
+             ? static_cast<size_t>(bytes) / FAN_EVENT_METADATA_LEN
+             : 0;
 }
 
 void PermissionGroup::Answer(std::span<const Response> responses) {
@@ -114,6 +132,23 @@ Result<void> PermissionGroup::MarkMount(int directory, uint64_t mask) {
 
 Result<void> PermissionGroup::UnmarkMount(int directory, uint64_t mask) {
   return MarkGroup(group_.get(), FAN_MARK_REMOVE | FAN_MARK_MOUNT, mask, directory, ".");
+}
+
+Result<void> PermissionGroup::MarkFilesystem(int directory, uint64_t mask) {
+  return MarkGroup(group_.get(), FAN_MARK_ADD | FAN_MARK_FILESYSTEM, mask, directory, ".");
+}
+
+Result<void> PermissionGroup::UnmarkFilesystem(int directory, uint64_t mask) {
+  return MarkGroup(group_.get(), FAN_MARK_REMOVE | FAN_MARK_FILESYSTEM, mask, directory, ".");
+}
+
+Result<void> PermissionGroup::ProbeAccess(int directory) {
+  // To ignore what nothing asks for is no mark that could hold anybody up.
+  const unsigned mark = FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
+  Result<void> known = MarkGroup(group_.get(), FAN_MARK_ADD | mark, FAN_PRE_ACCESS, directory, ".");
+  if (known.ok())
+    (void)MarkGroup(group_.get(), FAN_MARK_REMOVE | mark, FAN_PRE_ACCESS, directory, ".");
+  return known;
 }
 
 Result<void> PermissionGroup::IgnoreFile(int dirfd, const char* path, uint64_t mask) {

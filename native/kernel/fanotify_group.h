@@ -32,7 +32,7 @@ struct PermissionEvent {
   int raw_fd = -1;     // what Response wants; outlives a moved-away `fd`
   int open_error = 0;  // errno when the kernel could not open the file: it denied already, there is
                        // no answer to give
-  uint64_t mask = 0;   // FAN_OPEN_PERM, FAN_OPEN_EXEC_PERM, ...
+  uint64_t mask = 0;   // FAN_OPEN_PERM, FAN_OPEN_EXEC_PERM, FAN_PRE_ACCESS
   int32_t tid =
       0;  // the opener's thread, parked (or about to be); 0 when it is not in our pid namespace
 };
@@ -44,22 +44,37 @@ struct Response {
 
 class PermissionGroup {
  public:
+  static constexpr size_t kBufferBytes = 64 * 1024;
+
   static Result<PermissionGroup> Open(const KernelFeatures& features);
+  // Another process' group, to be read and answered.
+  static PermissionGroup Adopt(UniqueFd group);
 
   int fd() const { return group_.get(); }
+  // Reads into this memory, kBufferBytes of zeros, from now on; it must outlive the object. Where
+  // it is cleared before each read it holds what the read gave, zeros behind it.
+  void UseBuffer(std::span<std::byte> buffer) { buffer_ = buffer; }
+  void ClearBuffer();
+  // Whether it may ask for FAN_PRE_ACCESS; which filesystems have it shows when marking
+  // (EOPNOTSUPP).
+  bool gates_access() const { return gates_access_; }
 
-  // Appends at most `max` events; 0 when there is none now. Nothing is allocated when `batch` has
-  // the capacity. Fewer than `max` are read when file descriptors run short.
+  // Appends at most `max` events, two where that is one (an event of FAN_PRE_ACCESS takes the room
+  // of two); 0 when there is none now. Nothing is allocated when `batch` has the capacity. Fewer
+  // than `max` are read when file descriptors run short, none when they have run out: CanRead.
   Result<size_t> Read(std::vector<PermissionEvent>& batch, size_t max);
+  static bool CanRead();
+  // How many events wait to be read.
+  size_t Queued() const;
 
   // Answers all with one writev and goes on behind one that the kernel refuses. Refused ones are
   // counted; an opener that died meanwhile is no failure.
   void Answer(std::span<const Response> responses);
 
-  // `mask` of FAN_OPEN_PERM, FAN_OPEN_EXEC_PERM for the files directly in the directory
-  // (EVENT_ON_CHILD is added). Bits are added to those the mark has. Adding what is there already
-  // is fine; so is removing what is not. A failure is the caller's to count: what it tried to mark
-  // may just have been deleted.
+  // `mask` of FAN_OPEN_PERM, FAN_OPEN_EXEC_PERM, FAN_PRE_ACCESS for the files directly in the
+  // directory (EVENT_ON_CHILD is added). Bits are added to those the mark has. Adding what is there
+  // already is fine; so is removing what is not. A failure is the caller's to count: what it tried
+  // to mark may just have been deleted.
   Result<void> MarkDirectory(int dirfd, const char* path, uint64_t mask);
   Result<void> MarkFile(int dirfd, const char* path, uint64_t mask);
   // Takes bits off a mark of either kind; the mark goes with its last one.
@@ -68,6 +83,13 @@ class PermissionGroup {
   // directories that have no mark yet.
   Result<void> MarkMount(int directory, uint64_t mask);
   Result<void> UnmarkMount(int directory, uint64_t mask);
+  // The same for all files of the filesystem, through whichever mount.
+  Result<void> MarkFilesystem(int directory, uint64_t mask);
+  Result<void> UnmarkFilesystem(int directory, uint64_t mask);
+
+  // Whether the filesystem of this directory has FAN_PRE_ACCESS: EOPNOTSUPP. Marks nothing that
+  // anybody could notice.
+  Result<void> ProbeAccess(int directory);
 
   // Mutes a file in a marked directory, for every process, until Unignore or, where the kernel can,
   // until its inode leaves the cache. Its own mark (MarkFile) and this exclude each other.
@@ -75,13 +97,16 @@ class PermissionGroup {
   Result<void> UnignoreFile(int dirfd, const char* path, uint64_t mask);
 
  private:
-  PermissionGroup(UniqueFd group, const KernelFeatures& features);
+  explicit PermissionGroup(UniqueFd group);
   void AnswerOne(const fanotify_response& answer);
 
   UniqueFd group_;
   unsigned ignore_flags_ = 0;
   unsigned evictable_flag_ = 0;
-  std::unique_ptr<std::byte[]> buffer_;
+  bool gates_access_ = false;
+  std::unique_ptr<std::byte[]> own_buffer_;
+  std::span<std::byte> buffer_;
+  size_t used_bytes_ = 0;  // of buffer_
 };
 
 // One thing that changed, by handle and name. A handle key is fsid (8 bytes), handle type (4),
@@ -105,8 +130,8 @@ struct NotificationEvent {
 
 class NotificationGroup {
  public:
-  // The best rung of DFID_NAME_TARGET > DFID_NAME > DFID > FID that the features have. Fails when
-  // there is not even FID: use inotify then.
+  // The best rung of DFID_NAME_TARGET > DFID_NAME > DFID > FID that the features have. Without even
+  // FID nothing can be marked (EOPNOTSUPP) and nothing comes: use inotify then.
   static Result<NotificationGroup> Open(const KernelFeatures& features);
 
   int fd() const { return group_.get(); }
@@ -129,8 +154,9 @@ class NotificationGroup {
  private:
   NotificationGroup(UniqueFd group, const KernelFeatures& features);
   uint64_t KnownBits(uint64_t mask) const;
+  Result<void> Mark(unsigned flags, uint64_t mask, int dirfd, const char* path);
 
-  UniqueFd group_;
+  UniqueFd group_;  // none without FID
   bool has_names_ = false;
   bool has_rename_ = false;
   bool drained_ = false;

@@ -4,14 +4,13 @@
 
 #include <sys/fanotify.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
-#include "native/base/failure.h"
 #include "native/base/result.h"
 #include "native/kernel/fanotify_abi.h"
 
@@ -19,12 +18,19 @@ namespace fileward {
 
 inline constexpr size_t kEventBufferBytes = 64 * 1024;
 
-// The kernel opens an fd for each event of a read, and denies the opener when it can't: a batch may
-// take an eighth of what the process may have at most.
+// How many events a read may take. The kernel opens an fd for each, and denies the opener when it
+// can't, so that the process must have as many left and some more for all else it opens. ~1 us.
 inline size_t MaxEventFds() {
+  constexpr size_t kMost = kEventBufferBytes / FAN_EVENT_METADATA_LEN;
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 64;
-  return std::clamp<size_t>(limit.rlim_cur / 8, 8, kEventBufferBytes / FAN_EVENT_METADATA_LEN);
+  // Its size is how many are open, since 6.2; before that it is 0.
+  struct stat open {};
+  if (::stat("/proc/self/fd", &open) != 0 || open.st_size == 0) {
+    return std::clamp<size_t>(limit.rlim_cur / 8, 8, kMost);
+  }
+  const size_t taken = static_cast<size_t>(open.st_size) + std::min<size_t>(limit.rlim_cur / 8, 64);
+  return std::min(limit.rlim_cur - std::min<size_t>(limit.rlim_cur, taken), kMost);
 }
 
 inline Result<void> MarkGroup(int group, unsigned flags, uint64_t mask, int dirfd,
@@ -33,25 +39,6 @@ inline Result<void> MarkGroup(int group, unsigned flags, uint64_t mask, int dirf
   // Removing what is not there is what the caller wanted.
   if ((flags & FAN_MARK_REMOVE) != 0 && errno == ENOENT) return {};
   return ErrnoError("fanotify_mark", path);
-}
-
-// Calls `each(metadata, begin of the event)` for the events of one read; false when they can't be
-// read.
-template <typename Each>
-bool ForEachEvent(const std::byte* at, size_t length, Each each) {
-  while (length >= FAN_EVENT_METADATA_LEN) {
-    fanotify_event_metadata metadata{};
-    std::memcpy(&metadata, at, sizeof(metadata));
-    if (metadata.vers != FANOTIFY_METADATA_VERSION || metadata.event_len > length ||
-        metadata.event_len < FAN_EVENT_METADATA_LEN || metadata.metadata_len > metadata.event_len) {
-      CountFailure(Failure::kEventMalformed);
-      return false;
-    }
-    each(metadata, at);
-    at += metadata.event_len;
-    length -= metadata.event_len;
-  }
-  return true;
 }
 
 }  // namespace fileward

@@ -1,3 +1,4 @@
+// Long because all readers of /proc/<pid> share a few helpers.
 #include "native/kernel/process_files.h"
 
 #include <dirent.h>
@@ -71,6 +72,10 @@ std::string_view StatFields(std::string_view text) {
 
 }  // namespace
 
+bool IsThere(int32_t pid) {
+  return ::access(ProcPath(pid, "").c_str(), F_OK) == 0 || errno != ENOENT;
+}
+
 std::optional<ProcessStatus> StatusOf(int32_t pid) {
   const ProcText<4096> text(pid, "status");
   if (!text.ok()) return std::nullopt;
@@ -130,32 +135,32 @@ uint64_t BootToRealtimeNs(uint64_t boot_ns) {
 
 std::optional<FileIdentity> ExeIdentity(int32_t pid) {
   const std::optional<LinkTarget> target = LookAt(ProcPath(pid, "exe").c_str());
-  if (!target) return std::nullopt;
-  return target->identity;
+  return target ? std::optional(target->identity) : std::nullopt;
 }
 
-std::string ExePath(int32_t pid) {
-  const std::optional<Exe> exe = ExeOf(pid);
-  return exe ? exe->path : std::string{};
-}
+std::string ExePath(int32_t pid) { return ExeOf(pid).value_or(Exe{}).path; }
 
 std::optional<Exe> ExeOf(int32_t pid) {
   const std::optional<LinkTarget> target = LookAt(ProcPath(pid, "exe").c_str());
-  if (!target) return std::nullopt;
-  return Exe{target->identity, ReadExeLink(pid, target->names == 0)};
+  return target ? std::optional(Exe{target->identity, ReadExeLink(pid, target->names == 0)})
+                : std::nullopt;
 }
 
 std::optional<uint32_t> ExeNames(int32_t pid) {
   const std::optional<LinkTarget> target = LookAt(ProcPath(pid, "exe").c_str());
-  if (!target) return std::nullopt;
-  return target->names;
+  return target ? std::optional(target->names) : std::nullopt;
+}
+
+bool SharesUserNamespace(int32_t pid) {
+  const auto theirs = LookAt(ProcPath(pid, "ns/user").c_str());
+  const auto ours = LookAt("/proc/self/ns/user");
+  return theirs && ours && theirs->identity == ours->identity;
 }
 
 Place PlaceOf(int32_t pid) {
   const std::optional<LinkTarget> mounts = LookAt(ProcPath(pid, "ns/mnt").c_str());
   const std::optional<LinkTarget> root = LookAt(ProcPath(pid, "root").c_str());
-  if (!mounts || !root) return {};
-  return Place{mounts->identity.ino, root->identity};
+  return mounts && root ? Place{mounts->identity.ino, root->identity} : Place{};
 }
 
 std::string PathAt(int32_t pid, std::string path) {
@@ -248,18 +253,25 @@ bool RunsScript(int32_t pid, const std::vector<std::string>& names, const Place&
          std::find(names.begin(), names.end(), arguments[at]) != names.end();
 }
 
+std::optional<DescriptorState> DescriptorOf(int32_t tid, int fd) {
+  const std::string number = std::to_string(fd);
+  const auto target = LookAt(ProcPath(tid, ("fd/" + number).c_str()).c_str());
+  if (!target) return std::nullopt;
+  const ProcText<1024> info(tid, ("fdinfo/" + number).c_str());
+  std::string_view rest = info.view();
+  while (!rest.empty()) {
+    std::string_view line = TakeLine(rest);
+    if (TakeWord(line) == "flags:")
+      return DescriptorState{target->identity, ParseNumber<int>(TakeWord(line), 8)};
+  }
+  return std::nullopt;
+}
+
 std::vector<int> OpenFlagsOf(int32_t pid, const FileIdentity& identity) {
   std::vector<int> flags;
   for (const int32_t fd : NumbersIn(ProcPath(pid, "fd").c_str())) {
-    const std::string number = std::to_string(fd);
-    const auto target = LookAt(ProcPath(pid, ("fd/" + number).c_str()).c_str());
-    if (!target || target->identity != identity) continue;
-    const ProcText<1024> info(pid, ("fdinfo/" + number).c_str());
-    std::string_view rest = info.view();
-    while (!rest.empty()) {
-      std::string_view line = TakeLine(rest);
-      if (TakeWord(line) == "flags:") flags.push_back(ParseNumber<int>(TakeWord(line), 8));
-    }
+    const auto descriptor = DescriptorOf(pid, fd);
+    if (descriptor && descriptor->identity == identity) flags.push_back(descriptor->flags);
   }
   return flags;
 }

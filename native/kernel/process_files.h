@@ -57,6 +57,25 @@ struct OpenCallInfo {
 // program (one more /proc read), not of a 64-bit one.
 OpenCallInfo ClassifyOpenCall(int64_t number, int32_t tid);
 
+// What the system call of a task does to the file for which it is asked FAN_PRE_ACCESS.
+enum class AccessCall : uint8_t {
+  kUnknown,  // anything else that may read or write (io_uring_enter, io_submit, ...)
+  kRead,
+  kWrite,  // changes its size too
+  kMap,
+  kCopy,  // from one descriptor to another: either may be the file
+  kExec,
+};
+struct AccessCallInfo {
+  AccessCall call = AccessCall::kUnknown;
+  int prot = 0;  // kMap: PROT_*, MAP_*
+  int flags = 0;
+  int from = -1;  // kMap, kCopy: the descriptor that is mapped or read
+  int to = -1;    // kCopy: the one that is written
+};
+// No 32-bit number of a call that writes is the 64-bit one of a call that only reads.
+AccessCallInfo ClassifyAccessCall(const SyscallState& state, int32_t tid);
+
 // Of the calling thread, since it began.
 struct SchedulerTimes {
   bool known = false;
@@ -71,6 +90,9 @@ SchedulerTimes OwnSchedulerTimes();
 // besides: a process that shares the whole address space (vfork, CLONE_VM), see
 // ProcessTable::RunsAlone. A process that may ptrace it is not ruled out.
 bool ReadPrivateMemory(int32_t tid, uint64_t address, void* out, size_t size);
+
+// Whether the process or thread is there, or not yet reaped. Needs no descriptor.
+bool IsThere(int32_t pid);
 
 struct ProcessStatus {
   int32_t tgid = 0;
@@ -95,10 +117,14 @@ std::optional<uint64_t> StartTime(int32_t pid);
 // The same as CLOCK_REALTIME.
 uint64_t BootToRealtimeNs(uint64_t boot_ns);
 
-// Identity of the running executable: what mount namespaces can't forge.
+// Identity of the running executable: what mount namespaces can't forge, but PR_SET_MM can. See
+// ProcessTable::StartedBy.
 std::optional<FileIdentity> ExeIdentity(int32_t pid);
 // How many names its file has; 0 when it was deleted or replaced.
 std::optional<uint32_t> ExeNames(int32_t pid);
+// Whether its user namespace is ours: only in another one can a process that isn't privileged set
+// its executable's link.
+bool SharesUserNamespace(int32_t pid);
 // Text of the link, for people; may be forged by its owner's mounts. " (deleted)" is taken off
 // where the file has no name left; empty where it can't be reached by any.
 std::string ExePath(int32_t pid);
@@ -140,6 +166,13 @@ std::vector<std::string> ArgumentsOf(int32_t pid, size_t max_bytes);
 // must be the name, or options that bring no code with them and then the name. Reads memory as
 // ArgumentsOf does.
 bool RunsScript(int32_t pid, const std::vector<std::string>& names, const Place& place);
+
+// Of one descriptor of a thread.
+struct DescriptorState {
+  FileIdentity identity;
+  int flags = 0;  // O_*
+};
+std::optional<DescriptorState> DescriptorOf(int32_t tid, int fd);
 
 // O_* flags of each open descriptor of `pid` that is this file. Opens nothing of the process'.
 std::vector<int> OpenFlagsOf(int32_t pid, const FileIdentity& identity);

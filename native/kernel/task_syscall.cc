@@ -1,4 +1,5 @@
-// Intent: which system call a parked opener sits in.
+// Intent: which system call a parked opener, reader or writer sits in.
+#include <linux/fs.h>
 #include <sys/uio.h>
 
 #include <cstring>
@@ -45,6 +46,66 @@ constexpr CallNumber kCompatCalls[] = {
 };
 #else
 #error "system call numbers of this architecture are not known"
+#endif
+
+// Calls that are asked FAN_PRE_ACCESS; `from` and `to` are indexes of arguments.
+struct AccessNumber {
+  int64_t number;
+  AccessCallInfo info;
+};
+
+constexpr AccessCallInfo kReads{AccessCall::kRead, 0, 0, -1, -1};
+constexpr AccessCallInfo kWrites{AccessCall::kWrite, 0, 0, -1, -1};
+constexpr AccessCallInfo kExecutes{AccessCall::kExec, 0, 0, -1, -1};
+constexpr AccessCallInfo kMaps{AccessCall::kMap, 0, 0, 4, -1};
+constexpr AccessCallInfo Copies(int from, int to) { return {AccessCall::kCopy, 0, 0, from, to}; }
+
+#if defined(__x86_64__)
+constexpr int64_t kIoctl = 16;
+constexpr AccessNumber kAccessCalls[] = {
+    {0, kReads},          // read
+    {17, kReads},         // pread64
+    {19, kReads},         // readv
+    {295, kReads},        // preadv
+    {327, kReads},        // preadv2
+    {1, kWrites},         // write
+    {18, kWrites},        // pwrite64
+    {20, kWrites},        // writev
+    {296, kWrites},       // pwritev
+    {328, kWrites},       // pwritev2
+    {76, kWrites},        // truncate
+    {77, kWrites},        // ftruncate
+    {285, kWrites},       // fallocate
+    {9, kMaps},           // mmap
+    {40, Copies(1, 0)},   // sendfile
+    {275, Copies(0, 2)},  // splice
+    {326, Copies(0, 2)},  // copy_file_range
+    {59, kExecutes},      // execve
+    {322, kExecutes},     // execveat
+};
+#else
+constexpr int64_t kIoctl = 29;
+constexpr AccessNumber kAccessCalls[] = {
+    {63, kReads},         // read
+    {67, kReads},         // pread64
+    {65, kReads},         // readv
+    {69, kReads},         // preadv
+    {286, kReads},        // preadv2
+    {64, kWrites},        // write
+    {68, kWrites},        // pwrite64
+    {66, kWrites},        // writev
+    {70, kWrites},        // pwritev
+    {287, kWrites},       // pwritev2
+    {45, kWrites},        // truncate
+    {46, kWrites},        // ftruncate
+    {47, kWrites},        // fallocate
+    {222, kMaps},         // mmap
+    {71, Copies(1, 0)},   // sendfile
+    {76, Copies(0, 2)},   // splice
+    {285, Copies(0, 2)},  // copy_file_range
+    {221, kExecutes},     // execve
+    {281, kExecutes},     // execveat
+};
 #endif
 
 // The word size of the program, from its saved auxiliary vector (a copy in the kernel: reading it
@@ -119,6 +180,30 @@ OpenCallInfo ClassifyOpenCall(int64_t number, int32_t tid) {
     return info;
   }
   return number == 0 && IsKernelHelper(tid) ? Call(OpenCall::kExecve) : OpenCallInfo{};
+}
+
+AccessCallInfo ClassifyAccessCall(const SyscallState& state, int32_t tid) {
+  const auto& args = state.args;
+  const bool no_registers = state.number == 0 && args == decltype(state.args){};
+  if (no_registers && IsKernelHelper(tid)) return kExecutes;
+  if (state.number == kIoctl && static_cast<uint32_t>(args[1]) == FICLONE) {
+    return {AccessCall::kCopy, 0, 0, static_cast<int>(args[2]), static_cast<int>(args[0])};
+  }
+  for (const AccessNumber& candidate : kAccessCalls) {
+    if (candidate.number != state.number) continue;
+    AccessCallInfo info = candidate.info;
+    const auto argument = [&](int index) {
+      return static_cast<int>(args[static_cast<size_t>(index)]);
+    };
+    if (info.call == AccessCall::kMap) {
+      info.prot = argument(2);
+      info.flags = argument(3);
+    }
+    if (info.from >= 0) info.from = argument(info.from);
+    if (info.to >= 0) info.to = argument(info.to);
+    return info;
+  }
+  return {};
 }
 
 bool ReadPrivateMemory(int32_t tid, uint64_t address, void* out, size_t size) {

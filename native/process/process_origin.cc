@@ -20,7 +20,8 @@ namespace fileward {
 
 void ProcessTable::SetWorkloads(std::shared_ptr<const WorkloadCgroups> workloads) {
   const std::lock_guard lock(workloads_mutex_);
-  workloads_ = std::move(workloads);
+  // What was there before is freed by the caller's copy, after the lock.
+  workloads_.swap(workloads);
 }
 
 std::shared_ptr<const WorkloadCgroups> ProcessTable::workloads() const {

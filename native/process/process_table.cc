@@ -84,6 +84,20 @@ void ProcessTable::NoteScript(int32_t tgid, const FileIdentity& script,
   if (found != processes_->end()) found->second.next_script = {script, std::move(names)};
 }
 
+std::optional<FileIdentity> ProcessTable::StartedBy(int32_t tgid, const FileIdentity& named,
+                                                    uint64_t as_of_ns) const {
+  if (!HasFeed()) return FileIdentity{};
+  const bool current = CurrentAsOf(as_of_ns);
+  const std::lock_guard lock(mutex_);
+  const auto found = processes_->find(tgid);
+  const bool seen = found != processes_->end() && !found->second.exited && found->second.run &&
+                    found->second.run_verified;
+  const FileIdentity started = seen ? found->second.run->exe : FileIdentity{};
+  // What it is known to have started and still has needs no news.
+  if (!current && !(started.known() && started == named)) return std::nullopt;
+  return started;
+}
+
 bool ProcessTable::RunsAlone(int32_t tid, uint64_t as_of_ns) const {
   if (!CurrentAsOf(as_of_ns)) return false;
   const std::lock_guard lock(mutex_);

@@ -2,9 +2,10 @@
 // chain is what each process ran when it forked the next one, so a parent that execs a listed
 // program later lends its child nothing.
 //
-// Fed by one thread (ProcessFeed; tests call Apply and Scan themselves), asked by any. One mutex,
-// held for some map look-ups; /proc is never touched under it, so the decision thread may ask.
-// Memory is bounded by `Limits`.
+// Fed by one thread (ProcessFeed; tests call Apply and Scan themselves), asked by any, the decision
+// thread while an opener waits among them. Its mutexes are held for some map look-ups only, by a
+// thread that runs at the priority of whoever waits for it; nobody opens a file or touches /proc
+// under them. Memory is bounded by `Limits`.
 //
 // The feed runs some 20 to 100 us behind. Whoever needs to know that everything that happened
 // before a time T (the read of an event) is in the table asks CurrentAsOf(T) first, or gives T
@@ -25,6 +26,7 @@
 #include <vector>
 
 #include "native/base/file_identity.h"
+#include "native/base/priority_mutex.h"
 #include "native/base/workload.h"
 #include "native/kernel/proc_connector.h"
 #include "native/kernel/process_files.h"
@@ -115,6 +117,11 @@ class ProcessTable {
   // How the process, or who forked it, called the program that it runs as `exe`; for one whose file
   // can't be reached by a name. Empty when that isn't known.
   std::string NameOf(int32_t pid, const FileIdentity& exe) const;
+  // The program that the process was seen to start. What /proc says that it runs (`named`) may be
+  // another: in a user namespace of its own anybody may set that link (PR_SET_MM). Not known(): it
+  // was not seen; nullopt: look again.
+  std::optional<FileIdentity> StartedBy(int32_t tgid, const FileIdentity& named,
+                                        uint64_t as_of_ns) const;
   // Execs that the table saw of this process (the cheap part of Find); 0 when not known.
   uint32_t ExecCountOf(int32_t tid) const;
   // Chain of a process or thread that did something before `as_of_ns` (CLOCK_MONOTONIC; when its
@@ -207,15 +214,15 @@ class ProcessTable {
   void ScanOne(int32_t pid);
 
   const Limits limits_;
-  mutable std::mutex mutex_;
+  mutable PriorityMutex mutex_;
   std::unique_ptr<ProcessMap> processes_;               // guarded by mutex_
   std::unordered_map<int32_t, int32_t> thread_groups_;  // threads but leaders; guarded by mutex_
   std::deque<std::pair<uint64_t, int32_t>> exited_;     // when, who; guarded by mutex_
   uint64_t forgotten_ns_ = 0;  // nobody who left after this is forgotten; guarded by mutex_
   uint64_t next_serial_ = 1;   // guarded by mutex_
-  mutable std::mutex workloads_mutex_;
+  mutable PriorityMutex workloads_mutex_;
   std::shared_ptr<const WorkloadCgroups> workloads_;  // never null; guarded by workloads_mutex_
-  mutable std::mutex feed_mutex_;
+  mutable PriorityMutex feed_mutex_;
   int feed_wake_fd_ = -1;  // guarded by feed_mutex_
   std::atomic<bool> has_feed_{false};
   std::atomic<uint64_t> current_ns_{0};            // SetCurrent, CurrentAsOf

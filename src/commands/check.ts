@@ -8,7 +8,8 @@ import { type CompiledPolicy, compile, type RuleInfo } from '../policy/compile.t
 import type { AppEntry, Group } from '../policy/document.ts';
 import { criteriaText } from '../policy/criteria-text.ts';
 import { ruleEnforcement } from './enforcement.ts';
-import { columns, count, paint, print, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { columns, count, paint, print } from './terminal.ts';
 
 export interface CheckOptions {
   readonly config?: string;
@@ -20,6 +21,8 @@ export async function check({ config, offline = false }: CheckOptions): Promise<
   const loaded = await loadConfiguration({
     ...(config !== undefined && { file: config }),
     offline,
+    // Whose file it is on another machine is told there.
+    ...(!offline && process.geteuid?.() === 0 && { trust: 'warn' }),
   });
   if (!loaded.ok) {
     for (const problem of loaded.problems) print(problemLine(problem, paint('red', 'error')));
@@ -112,7 +115,7 @@ type DiskFacts = Partial<RuleCoverage> & Pick<RuleCoverage, 'absent_apps'>;
 
 function showRule(rule: RuleInfo, features: FeatureReport, coverage: DiskFacts | undefined): void {
   const { source } = rule;
-  const { denied, detected } = ruleEnforcement(rule, features);
+  const { denied, detected } = ruleEnforcement({ ...rule, strict: source.strict }, features);
   const mode =
     rule.mode === rule.configuredMode ? rule.mode : `${rule.configuredMode}, acts as ${rule.mode}`;
   print(

@@ -1,6 +1,7 @@
 import { AgentConnection } from '../control/client.ts';
 import type { AgentOptions } from './agent-options.ts';
-import { print, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { print } from './terminal.ts';
 
 export async function confirm(options: AgentOptions): Promise<number> {
   using agent = await AgentConnection.open(options);

@@ -26,7 +26,9 @@ export class DemoAgent implements AsyncDisposable {
 
   /** Resolves when every mark is placed. @throws Failure with what the agent said when it ends before. */
   static async start(config: string, exports: boolean): Promise<DemoAgent> {
-    const args = ['run', '-c', config, '--console', ...(exports ? [] : ['--no-export'])];
+    // What it shows is about the files of the demo alone.
+    const own = ['--console', '--no-self-protection'];
+    const args = ['run', '-c', config, ...own, ...(exports ? [] : ['--no-export'])];
     const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });

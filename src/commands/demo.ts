@@ -11,7 +11,8 @@ import { loadNative } from '../native/load.ts';
 import { type Collector, findCollector } from '../workloads/surroundings.ts';
 import { type Attempt, attempt, DemoAgent } from './demo-agent.ts';
 import { recordLine, type ShownRecord } from './record-line.ts';
-import { paint, print, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { paint, print } from './terminal.ts';
 
 interface Step {
   readonly title: string;

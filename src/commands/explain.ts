@@ -11,7 +11,8 @@ import { queryFromRecord } from '../policy/record-query.ts';
 import type { Operation } from '../policy/ruleset.ts';
 import { loadPolicy } from './load-policy.ts';
 import { workloadLines } from './workload-lines.ts';
-import { columns, paint, print, printable, type Style } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { columns, paint, print, type Style } from './terminal.ts';
 
 export interface ExplainOptions {
   readonly config?: string;

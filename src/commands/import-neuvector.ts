@@ -6,7 +6,7 @@ import { type Import, importRules } from '../policy/neuvector/import.ts';
 import type { Note } from '../policy/neuvector/note.ts';
 import { importedYaml } from '../policy/neuvector/yaml.ts';
 import { describeProblems } from './load-policy.ts';
-import { count, paint, printable, printError } from './terminal.ts';
+import { count, paint, printError } from './terminal.ts';
 
 /** The configuration goes to stdout, what has no counterpart to stderr. @throws Failure 2 with every problem. */
 export async function importNeuvector(files: readonly string[]): Promise<number> {
@@ -23,7 +23,7 @@ export async function importNeuvector(files: readonly string[]): Promise<number>
 
 function tell(imported: Import): void {
   for (const { position, text } of notesOf(imported)) {
-    printError(printable(formatProblem({ ...position, message: text, severity: 'warning' })));
+    printError(formatProblem({ ...position, message: text, severity: 'warning' }));
   }
   const { groups } = imported;
   const rules = groups.reduce((sum, group) => sum + group.rules.length, 0);

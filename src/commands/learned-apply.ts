@@ -18,7 +18,8 @@ import { exportLines, type ProposalChoice } from './learned-export.ts';
 import { showFull } from './learned-list.ts';
 import { askLearned } from './learned-source.ts';
 import { describeProblems, loadPolicy } from './load-policy.ts';
-import { columns, count, paint, print, printable, printError } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { columns, count, paint, print, printError } from './terminal.ts';
 
 export interface ApplyOptions extends ProposalChoice {
   readonly yes?: boolean;

@@ -6,7 +6,8 @@ import { compile, noCaps } from '../policy/compile.ts';
 import { appEntryYaml } from '../policy/snippet.ts';
 import { askLearned, type LearnedChoice } from './learned-source.ts';
 import { loadPolicy } from './load-policy.ts';
-import { print, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { print } from './terminal.ts';
 
 export interface ProposalChoice extends LearnedChoice {
   readonly allowBroad?: boolean;

@@ -1,6 +1,7 @@
 import type { Learned, LearnedPair } from '../learning/learned-pair.ts';
 import { askLearned, type LearnedChoice } from './learned-source.ts';
-import { columns, count, paint, print, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { columns, count, paint, print } from './terminal.ts';
 
 export interface LearnedListOptions extends LearnedChoice {
   readonly json?: boolean;

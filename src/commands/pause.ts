@@ -2,7 +2,8 @@ import { AgentConnection } from '../control/client.ts';
 import { describeTarget } from '../control/pause-target.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { durationOf } from './duration.ts';
-import { print, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { print } from './terminal.ts';
 
 export interface PauseOptions extends AgentOptions {
   readonly group?: string;

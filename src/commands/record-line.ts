@@ -1,5 +1,6 @@
 /** One record as one line for people. */
-import { paint, printable, type Style } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { paint, type Style } from './terminal.ts';
 
 /** The parts of an NDJSON line that a person is shown. */
 export interface ShownRecord {

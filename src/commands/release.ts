@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { AgentConnection } from '../control/client.ts';
 import type { AgentOptions } from './agent-options.ts';
-import { print, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { print } from './terminal.ts';
 
 export async function release(path: string, options: AgentOptions): Promise<number> {
   const file = resolve(path);

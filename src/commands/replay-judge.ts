@@ -1,5 +1,6 @@
 /** Asks the evaluator what a configuration says to recorded events. */
 import type { EvaluationAnswer, Evaluator } from '../native/addon.ts';
+import { BUILT_IN_GROUP } from '../policy/built-in.ts';
 import type { CompiledPolicy, RuleInfo } from '../policy/compile.ts';
 import type { Configuration } from '../policy/document.ts';
 import { type ExplainQuery, evaluationQuery } from '../policy/explain.ts';
@@ -47,8 +48,11 @@ export class ReplayJudge {
     this.#evaluator = evaluator;
   }
 
-  /** Undefined when the event is none that is judged: the agent's own, or one that stands for many files. */
+  /** Undefined when the event is none that is judged: about the agent itself, or one that stands for many files. */
   judge(recorded: RecordedEvent): Judgement | undefined {
+    // No configuration has a say in these.
+    const group = text(recorded.attributes, 'security_rule.ruleset.name');
+    if (group === BUILT_IN_GROUP) return undefined;
     const key = keyOf(recorded);
     if (key === undefined) return undefined;
     const known = this.#remembered.get(key);

@@ -4,7 +4,8 @@ import { compile, noCaps } from '../policy/compile.ts';
 import { loadPolicy } from './load-policy.ts';
 import { type LineCounts, noLines, type RecordedEvent, readRecorded } from './recorded-events.ts';
 import { type Judgement, ReplayJudge, type Told, workloadName } from './replay-judge.ts';
-import { columns, count, paint, print, printable, type Style } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { columns, count, paint, print, type Style } from './terminal.ts';
 
 export interface ReplayOptions {
   readonly config?: string;

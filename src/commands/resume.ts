@@ -1,7 +1,8 @@
 import { AgentConnection } from '../control/client.ts';
 import { describeTarget } from '../control/pause-target.ts';
 import type { AgentOptions } from './agent-options.ts';
-import { print, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { print } from './terminal.ts';
 
 export interface ResumeOptions extends AgentOptions {
   readonly group?: string;

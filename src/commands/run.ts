@@ -1,6 +1,7 @@
 import { isatty } from 'node:tty';
 import { type Logger, pino } from 'pino';
 import { Agent } from '../agent.ts';
+import { printableOutput } from '../policy/printable.ts';
 import { packageVersion } from '../control/package.ts';
 import { loadNative } from '../native/load.ts';
 import type { FilewardRecord } from '../records/record.ts';
@@ -15,6 +16,7 @@ export interface RunOptions {
   readonly console?: boolean;
   readonly export: boolean;
   readonly confirm?: string;
+  readonly selfProtection: boolean;
 }
 
 /** SIGTERM and SIGINT are answered within 5 s, whatever a collector does. */
@@ -27,7 +29,11 @@ const MAX_RECORD_BYTES = 8 * 1024 * 1024;
 /** Runs the agent until a signal, or until it can't go on (status 3). */
 export async function run(options: RunOptions): Promise<number> {
   process.umask(0o077);
-  const loaded = await loadPolicy({ config: options.config });
+  const protectsItself = options.selfProtection;
+  const loaded = await loadPolicy({
+    config: options.config,
+    trust: protectsItself ? 'refuse' : 'warn',
+  });
   const confirmMs = options.confirm && durationOf('--confirm', options.confirm);
   const stderr = new OutputStream(2, MAX_LOG_BYTES);
   const stdout = new OutputStream(1, MAX_RECORD_BYTES);
@@ -49,6 +55,7 @@ export async function run(options: RunOptions): Promise<number> {
       {
         config: options.config,
         exports: options.export,
+        protectsItself,
         ...(confirmMs && { confirmMs }),
         version: packageVersion(),
         env: process.env,
@@ -102,11 +109,15 @@ async function createLog(stderr: OutputStream): Promise<Logger> {
     ignore: 'pid,hostname',
     singleLine: true,
   });
-  return pino({}, { write: (line: string) => stderr.write(pretty(JSON.parse(line))) });
+  return pino(
+    {},
+    { write: (line: string) => stderr.write(printableOutput(pretty(JSON.parse(line)))) },
+  );
 }
 
 /** `--console`: lines for people on a terminal, NDJSON otherwise. */
 function printRecord(stdout: OutputStream, record: FilewardRecord): void {
   const line = toNdjson(record);
+  // A reader other than a terminal gets the bytes as they are: JSON.
   stdout.write(`${process.stdout.isTTY ? recordLine(JSON.parse(line)) : line}\n`);
 }

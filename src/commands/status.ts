@@ -3,7 +3,8 @@ import { Failure } from '../control/failure.ts';
 import { describeTarget } from '../control/pause-target.ts';
 import type { LatencyStatus, StatusResult } from '../control/protocol.ts';
 import type { AgentOptions } from './agent-options.ts';
-import { columns, count, paint, print, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { columns, count, paint, print } from './terminal.ts';
 import { workloadRow } from './workload-lines.ts';
 
 export interface StatusOptions extends AgentOptions {
@@ -51,6 +52,8 @@ function show(result: StatusResult): void {
       'verdicts',
       `${latency('allow', result.verdicts.allow)}; ${latency('deny', result.verdicts.deny)}`,
     ],
+    ['guardian', guardianLine(result.guardian)],
+    ['itself', selfLine(result)],
     ['records', counters(result.records)],
     ['losses', counters(result.losses)],
     ['export', exportLine(result.export)],
@@ -135,6 +138,34 @@ function latency(verdict: string, { count, p50_us, p99_us }: LatencyStatus): str
   return count === 0
     ? `${verdict} 0`
     : `${verdict} ${count} (p50 ${bound(p50_us)}, p99 ${bound(p99_us)})`;
+}
+
+function guardianLine({ pid, answered, canary, ...others }: StatusResult['guardian']): string {
+  const { restarts, own_cgroup: ownCgroup, standing_in: standingIn, deny_table: table } = others;
+  const parts = [
+    pid === 0 ? paint('red', 'none') : `pid ${pid}`,
+    ...(restarts === 0 ? [] : [count(restarts, 'restart')]),
+    ...(ownCgroup ? [] : [paint('yellow', "in the agent's cgroup")]),
+    ...(standingIn === '' ? [] : [paint('red', `answers instead of the agent: ${standingIn}`)]),
+    ...(answered.allowed + answered.denied === 0
+      ? []
+      : [`answered ${answered.allowed} allow, ${answered.denied} deny`]),
+    ...(table.entries === 0 ? [] : [`denies ${count(table.entries, 'file')} on deadline`]),
+    latency('canary', canary) + (canary.misses === 0 ? '' : `, ${canary.misses} missed`),
+  ];
+  return parts.join('; ');
+}
+
+/** What of fileward is guarded by the built-in group, in which mode, and who was turned away from its socket. */
+function selfLine({ built_in: rules, refused_clients: refused }: StatusResult): string {
+  const guards = rules.filter(({ rule }) => rule !== 'canary');
+  const parts = guards.map(({ rule, behavior, mode, files }) => {
+    const how = behavior === 'watch' ? 'watched' : mode === 'protect' ? 'protected' : mode;
+    return `${rule} ${how} (${count(files, 'file')})`;
+  });
+  if (parts.length === 0) parts.push(paint('yellow', 'not protected: --no-self-protection'));
+  if (refused > 0) parts.push(paint('yellow', `${count(refused, 'client')} turned away`));
+  return parts.join('; ');
 }
 
 /** Where records go, what waits for it, and why. */

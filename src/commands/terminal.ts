@@ -1,5 +1,9 @@
-/** What commands print: colours and columns on a terminal, plain text otherwise, and never a raw control character. */
+/**
+ * What commands print: colours and columns on a terminal, plain text otherwise. Text of others goes through `printable`
+ * first; what does not is held to lines and colours here.
+ */
 import { stripVTControlCharacters, styleText } from 'node:util';
+import { printableOutput } from '../policy/printable.ts';
 
 export type Style = Parameters<typeof styleText>[0];
 
@@ -13,26 +17,11 @@ export function paint(
 }
 
 export function print(line = ''): void {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${printableOutput(line)}\n`);
 }
 
 export function printError(line: string): void {
-  process.stderr.write(`${line}\n`);
-}
-
-// Also what turns the direction of text round: a file name must not be able to dress up a line.
-const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
-
-/** Text from a file name or a process, safe to show on a terminal. */
-export function printable(text: string): string {
-  return text.replace(UNPRINTABLE, (character) => {
-    const code = character.codePointAt(0) ?? 0;
-    if (code === 10) return '\\n';
-    if (code === 9) return '\\t';
-    return code < 256
-      ? `\\x${code.toString(16).padStart(2, '0')}`
-      : `\\u${code.toString(16).padStart(4, '0')}`;
-  });
+  process.stderr.write(`${printableOutput(line)}\n`);
 }
 
 /** Rows as lines with their columns aligned; the last column is left as it is. */

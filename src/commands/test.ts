@@ -7,7 +7,8 @@ import { loadNative } from '../native/load.ts';
 import { compile, noCaps } from '../policy/compile.ts';
 import { type PolicyTest, type PolicyTestResult, runPolicyTests } from '../policy/policy-tests.ts';
 import { describeProblems, loadPolicy } from './load-policy.ts';
-import { count, paint, print, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { count, paint, print } from './terminal.ts';
 
 export interface TestOptions {
   readonly config?: string;

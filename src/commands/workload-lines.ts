@@ -1,6 +1,7 @@
 /** A container as `status` and `explain` show it. */
 import type { ContainerStatus, WorkloadStatus } from '../control/protocol.ts';
-import { columns, paint, printable } from './terminal.ts';
+import { printable } from '../policy/printable.ts';
+import { columns, paint } from './terminal.ts';
 
 /** One line of a table: name, id, image or pod, state, groups. */
 export function workloadRow({ groups, container }: WorkloadStatus): string[] {

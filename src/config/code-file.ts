@@ -15,7 +15,7 @@ export function isCode(file: string): boolean {
 
 /** The default export, or what it returns when it is a function; or why the file was refused or failed. */
 export async function runCodeFile(file: string): Promise<CodeResult> {
-  const reason = writableByOthers(file);
+  const reason = writableByOthers(file, 'strict');
   if (reason !== undefined) {
     const message = `refused, as it runs code and not only root can write it: ${reason}`;
     return { ok: false, files: [file], message };

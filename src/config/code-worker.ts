@@ -14,7 +14,7 @@ registerHooks({
   load(url, context, nextLoad) {
     if (url.startsWith('file:')) {
       const path = fileURLToPath(url);
-      const reason = writableByOthers(path);
+      const reason = writableByOthers(path, 'strict');
       if (reason !== undefined) throw new Error(`refused to run ${path}: ${reason}`);
       files.push(path);
     } else if (!url.startsWith('node:')) {

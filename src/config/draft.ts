@@ -3,6 +3,7 @@
  * written: what the checks of meaning work on.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { BUILT_IN_GROUP } from '../policy/built-in.ts';
 import type { Position } from '../policy/document.ts';
 import type {
   AppSource,
@@ -98,6 +99,7 @@ export function mergeSources(
   const groups = new Map<string, DraftGroup>();
   for (const source of sources) addGroups(source, groups, problems);
   checkRuleNames(groups.values(), problems);
+  checkRuleCount(groups.values(), problems);
   const sets = collectSets(sources, shipped, problems);
   // The main file's come last: it has the last word.
   for (const source of [...sources.slice(1), ...sources.slice(0, 1)]) {
@@ -129,6 +131,9 @@ function addGroups(
       problems.error(position, `group '${value.name}' is already in this file, at ${told(twice)}`);
     }
     here.set(value.name, position);
+    if (value.name === BUILT_IN_GROUP) {
+      problems.error(position, `group '${value.name}' is built in; give this one another name`);
+    }
     let group = groups.get(value.name);
     if (group === undefined) {
       group = { name: value.name, position, source, parts: [], rules: [] };
@@ -152,6 +157,17 @@ function checkMembersAgree(
   const place = told(other.source.valueAt(other.value, 'members'));
   const message = `group '${group.name}' has other members at ${place}; rename one of them`;
   problems.error(source.valueAt(value, 'members'), message);
+}
+
+/** In all groups together: verdicts stay fast with so many, and a reload takes seconds. */
+export const MOST_RULES = 20_000;
+
+function checkRuleCount(groups: Iterable<DraftGroup>, problems: ProblemList): void {
+  const rules = Array.from(groups, (group) => group.rules).flat();
+  const first = rules[MOST_RULES];
+  if (first === undefined) return;
+  const message = `rule '${first.name}' is one too many: there are ${rules.length} rules, at most ${MOST_RULES} are taken; name several paths in one rule`;
+  problems.error(first.position, message);
 }
 
 function checkRuleNames(groups: Iterable<DraftGroup>, problems: ProblemList): void {

@@ -14,6 +14,14 @@ import { validate } from './validate.ts';
 const shippedFolder = resolve(import.meta.dirname, '../../config');
 const packFolder = join(shippedFolder, 'packs');
 
+/** Beside the main file; each has at most 16 MiB. */
+export const MOST_FILES = 1_000;
+
+/** True for a pack or the sets that fileward brings: part of the program, whoever owns that. */
+export function isShipped(file: string): boolean {
+  return file.startsWith(`${shippedFolder}${sep}`);
+}
+
 export async function readImports(main: SourceFile, reader: SourceReader): Promise<SourceFile[]> {
   const entries = (main.value as { import?: string | string[] }).import ?? [];
   const seen = new Map<string, string>();
@@ -26,6 +34,11 @@ export async function readImports(main: SourceFile, reader: SourceReader): Promi
       const real = await realpath(file).catch(() => file);
       if (seen.has(real)) continue;
       seen.set(real, file);
+      if (seen.size > MOST_FILES) {
+        const message = `imports more than ${MOST_FILES} files; put their rules into fewer`;
+        reader.problems.error(position, message);
+        return sources;
+      }
       const source = await openSource(file, reader);
       if (source !== undefined && validateImported(source, reader)) sources.push(source);
     }

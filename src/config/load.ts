@@ -7,13 +7,14 @@ import { configurationSchema } from '../policy/schema.ts';
 import { AppNormaliser, type CheckContext } from './apps.ts';
 import { mergeSources } from './draft.ts';
 import { defaultFolder, findConfiguration } from './find.ts';
-import { readImports, readShippedSets } from './imports.ts';
+import { isShipped, readImports, readShippedSets } from './imports.ts';
 import { offline, thisMachine } from './machine.ts';
 import { SourceReader } from './open-source.ts';
 import { type Problem, ProblemList } from './problem.ts';
 import { normaliseGroup } from './rules.ts';
 import { normaliseSettings } from './settings.ts';
 import type { SourceFile } from './source-file.ts';
+import { writableByOthers } from './trust.ts';
 import { validate } from './validate.ts';
 import { warnOfGroups, warnOfReplaceableApps } from './warnings.ts';
 
@@ -28,6 +29,8 @@ export interface LoadOptions {
   readonly offline?: boolean;
   /** Searched when no file is named. */
   readonly folder?: string;
+  /** What becomes of a file that others than root can write; default: nothing. */
+  readonly trust?: 'refuse' | 'warn';
   /** Default: the addon. */
   readonly native?: Pick<Native, 'checkGlob' | 'checkRegex' | 'createEvaluator'>;
 }
@@ -39,6 +42,8 @@ export type LoadResult =
       readonly warnings: readonly Problem[];
       /** Files and folders whose change may change the configuration. */
       readonly files: readonly string[];
+      /** The main file and what it imports, without what fileward brings. */
+      readonly sources: readonly string[];
       /** SHA-256 of what the configuration says; where and how it is written does not count. */
       readonly hash: string;
     }
@@ -56,7 +61,8 @@ export async function loadConfiguration(options: LoadOptions = {}): Promise<Load
     { env, folder, ...(file !== undefined && { file }) },
     reader,
   );
-  const configuration = main && (await readConfiguration(main, reader, options));
+  const sources: string[] = [];
+  const configuration = main && (await readConfiguration(main, reader, options, sources));
   const files = [...reader.files];
   const { errors } = problems;
   if (configuration === undefined || errors.length > 0)
@@ -66,6 +72,7 @@ export async function loadConfiguration(options: LoadOptions = {}): Promise<Load
     configuration,
     warnings: problems.warnings,
     files,
+    sources,
     hash: hashOf(configuration),
   };
 }
@@ -74,10 +81,13 @@ async function readConfiguration(
   main: SourceFile,
   reader: SourceReader,
   options: LoadOptions,
+  sources: string[],
 ): Promise<Configuration | undefined> {
   const { problems } = reader;
   if (!validate(main, configurationSchema, problems)) return undefined;
   const imported = await readImports(main, reader);
+  sources.push(...[main, ...imported].map(({ file }) => file).filter((file) => !isShipped(file)));
+  for (const file of sources) checkTrust(file, options.trust, problems);
   const draft = mergeSources([main, ...imported], await readShippedSets(reader), problems);
   const native = options.native ?? loadNative();
   const machine = options.offline ? offline : thisMachine();
@@ -92,6 +102,22 @@ async function readConfiguration(
   warnOfGroups(groups, problems, machine);
   warnOfReplaceableApps(configuration, native.createEvaluator, problems);
   return configuration;
+}
+
+/** Who can write it decides what root's agent denies, and what it leaves alone. */
+function checkTrust(file: string, trust: LoadOptions['trust'], problems: ProblemList): void {
+  if (trust === undefined) return;
+  const place = { file, line: 1, column: 1 };
+  let reason: string | undefined;
+  try {
+    reason = writableByOthers(file, 'plain');
+  } catch (error) {
+    // It was read a moment ago.
+    reason = `who can write it can not be told: ${String(error)}`;
+  }
+  if (reason === undefined) return;
+  if (trust === 'warn') problems.warn(place, `fileward run refuses it: ${reason}`);
+  else problems.error(place, `refused: ${reason}; give it to root, or use --no-self-protection`);
 }
 
 function hashOf({ file: _, ...configuration }: Configuration): string {

@@ -1,5 +1,6 @@
 import { distance } from 'fastest-levenshtein';
 import type { Position } from '../policy/document.ts';
+import { printable } from '../policy/printable.ts';
 
 /** One thing that is wrong with a configuration, or legal and surely not meant. */
 export interface Problem extends Position {
@@ -9,10 +10,10 @@ export interface Problem extends Position {
   readonly kind?: 'missing';
 }
 
-/** `FILE:LINE:COL: message`. */
+/** `FILE:LINE:COL: message`, safe to show on a terminal: it quotes what somebody wrote. */
 export function formatProblem(problem: Problem): string {
   const { file, line, column, message } = problem;
-  return `${file}:${line}:${column}: ${message}`;
+  return printable(`${file}:${line}:${column}: ${message}`);
 }
 
 /** Collects problems; the same words at the same place (an alias used twice) count once. */

@@ -49,7 +49,11 @@ function warnOfWidth(rule: Rule, problems: ProblemList): void {
 }
 
 function warnOfNoEffect(rule: Rule, problems: ProblemList): void {
-  const onlyBlock = { severity: rule.severity, on_deadline: rule.onDeadline };
+  const onlyBlock = {
+    severity: rule.severity,
+    on_deadline: rule.onDeadline,
+    strict: rule.strict || undefined,
+  };
   for (const [key, value] of Object.entries(onlyBlock)) {
     if (rule.behavior === 'watch' && value !== undefined) {
       problems.warn(rule.position, `'${key}' has no effect on a watch rule: it denies nothing`);

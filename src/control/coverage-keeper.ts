@@ -37,19 +37,34 @@ export interface CoverageKeeperOptions {
 /** Names of a rule, by its index through all groups. */
 export type RuleNames = (ruleIndex: number) => { readonly group: string; readonly rule: string };
 
-/** What of these rules is not covered. @param name - of the container, '' for the host */
+/** Reached once, they leave out many places of a rule; and the next look may find other ones first. */
+const BOUNDS: readonly string[] = ['mark_limit', 'depth_limit'];
+
+/** What of these rules is not covered; a bound once for each rule. @param name - of the container, '' for the host */
 export function ruleGaps(
   rules: readonly RuleCoverage[],
   namesOf: RuleNames,
   workload: number,
   name: string,
 ): PlacedGap[] {
-  return rules.flatMap(({ rule_index, degraded }) =>
-    degraded.map(({ error_type, detail }) => ({
-      workload,
-      gap: { ...namesOf(rule_index), ...(name !== '' && { workload: name }), error_type, detail },
-    })),
-  );
+  return rules.flatMap(({ rule_index, degraded }) => {
+    const byKind = Map.groupBy(degraded, ({ error_type, detail }) =>
+      BOUNDS.includes(error_type) ? error_type : `${error_type} ${detail}`,
+    );
+    return Array.from(byKind.values(), ([first, ...others]) => {
+      const { error_type = '', detail: text = '' } = first ?? {};
+      const isOne = others.length === 0 || !BOUNDS.includes(error_type);
+      const detail = isOne ? text : `${text}, and other places`;
+      const place = { ...namesOf(rule_index), ...(name !== '' && { workload: name }) };
+      return { workload, gap: { ...place, error_type, detail } };
+    });
+  });
+}
+
+/** By which a gap is known again. */
+function keyOf({ gap, workload }: PlacedGap): string {
+  const { detail, ...place } = gap;
+  return JSON.stringify([workload, place, BOUNDS.includes(gap.error_type) ? '' : detail]);
 }
 
 export class CoverageKeeper {
@@ -83,7 +98,7 @@ export class CoverageKeeper {
   update(gaps: readonly PlacedGap[]): void {
     const { log, tell, isThere } = this.#options;
     const before = this.#gaps;
-    this.#gaps = new Map(gaps.map((each) => [JSON.stringify(each), each]));
+    this.#gaps = new Map(gaps.map((each) => [keyOf(each), each]));
     for (const [key, { gap, workload }] of this.#gaps) {
       if (before.has(key)) continue;
       log.warn(gap, 'coverage degraded');

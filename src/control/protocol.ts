@@ -137,6 +137,23 @@ export interface LatencyStatus {
   readonly p99_us: number | null;
 }
 
+/** The process that answers by `on_deadline` when the agent doesn't. */
+export interface GuardianStatus {
+  /** 0: there is none now. */
+  readonly pid: number;
+  /** How many came after the first. */
+  readonly restarts: number;
+  /** False: what freezes or kills the agent's cgroup does the same to it. */
+  readonly own_cgroup: boolean;
+  /** Why it answers instead of the agent now, '' when it doesn't. */
+  readonly standing_in: string;
+  /** Opens that it answered and nobody had judged. */
+  readonly answered: { readonly allowed: number; readonly denied: number };
+  /** Files that it knows to deny, and whether there are more. */
+  readonly deny_table: { readonly entries: number; readonly full: boolean };
+  readonly canary: LatencyStatus & { readonly misses: number };
+}
+
 export interface PauseStatus {
   readonly group?: string | undefined;
   readonly rule?: string | undefined;
@@ -161,13 +178,18 @@ export interface StatusResult {
   readonly workloads: readonly WorkloadStatus[];
   readonly groups: readonly GroupStatus[];
   readonly rules: readonly RuleStatus[];
+  /** What guards fileward itself; these count in none of the above. */
+  readonly built_in: readonly RuleStatus[];
   readonly marks: { readonly permission: number; readonly notification: number };
   readonly moved: readonly { readonly path: string; readonly protected_path: string }[];
   readonly records: Readonly<Record<string, number>>;
   readonly losses: Readonly<Record<string, number>>;
   readonly verdicts: { readonly allow: LatencyStatus; readonly deny: LatencyStatus };
+  readonly guardian: GuardianStatus;
   readonly gaps: readonly Gap[];
   readonly export: Readonly<Record<string, number | string | boolean>>;
   /** The stages from the kernel to the collector, in order; `outbox` only where records are exported. */
   readonly ledger: readonly Stage[];
+  /** Connections turned away since the start, as they were not root's. */
+  readonly refused_clients: number;
 }

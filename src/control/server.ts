@@ -1,12 +1,15 @@
 /**
  * Owns the listening unix socket and every client connection; all on the JavaScript thread.
  * Requests are handed to the agent's handlers, records come in through `publish` and go to the clients that tail.
- * Nothing is buffered without bound: a request line is at most 64 KiB, there are at most 64 clients, and a tail client
- * that doesn't read loses records, which it is told by number. It must never hold up the agent, so nothing here waits
- * for a client.
+ * Only root and the agent's own user are answered, whatever the mode of the socket and whoever passed them a descriptor.
+ * Nothing is buffered without bound: a request line is at most 64 KiB, there are at most 64 clients, requests of one are
+ * answered in turn and no further than it reads the answers, and a tail client that doesn't read loses records, which it
+ * is told by number. It must never hold up the agent, so nothing here waits for a client but that client's own requests.
  */
-import { rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Native } from '../native/addon.ts';
 import type { FilewardRecord } from '../records/record.ts';
 import { codeOf, Failure, messageOf } from './failure.ts';
 import {
@@ -17,6 +20,7 @@ import {
   requestSchema,
   type TailFilter,
 } from './protocol.ts';
+import { descriptorOf } from './socket-descriptor.ts';
 
 const MAX_CLIENTS = 64;
 const MAX_UNREAD_BYTES = 1024 * 1024;
@@ -24,6 +28,8 @@ const MAX_UNREAD_BYTES = 1024 * 1024;
 const MAX_SOCKET_PATH_BYTES = 107;
 
 export type ControlHandler = (request: Exclude<Request, { command: 'tail' }>) => Promise<unknown>;
+
+export type Peer = ReturnType<Native['peerCredentials']>;
 
 interface TailClient {
   readonly socket: Socket;
@@ -35,6 +41,9 @@ export interface ControlServerOptions {
   readonly path: string;
   readonly handle: ControlHandler;
   readonly toNdjson: (record: FilewardRecord) => string;
+  readonly peerCredentials: Native['peerCredentials'];
+  /** Told of each connection that was turned away for who made it. */
+  readonly onRefused?: (peer: Peer) => void;
 }
 
 export class ControlServer {
@@ -59,16 +68,15 @@ export class ControlServer {
       );
     }
     rmSync(path, { force: true });
-    const umask = process.umask(0o177);
     try {
       await new Promise<void>((resolve, reject) => {
         this.#server.once('error', reject);
         this.#server.listen(path, resolve);
       });
+      // Not by the umask: that is the whole process's, and other threads make files meanwhile.
+      chmodSync(path, 0o600);
     } catch (error) {
       throw new Failure(3, `cannot listen on ${path}: ${codeOf(error) ?? messageOf(error)}`);
-    } finally {
-      process.umask(umask);
     }
   }
 
@@ -95,29 +103,61 @@ export class ControlServer {
   }
 
   #accept(socket: Socket): void {
-    if (this.#clients.size >= MAX_CLIENTS) {
-      socket.end(`${JSON.stringify({ ok: false, status: 3, error: 'too many clients' })}\n`);
+    socket.on('error', () => socket.destroy());
+    const refusal = this.#refusal(socket);
+    if (refusal !== undefined) {
+      reply(socket, { ok: false, status: 3, error: refusal });
+      // Whether it reads that or not.
+      socket.destroySoon();
       return;
     }
     this.#clients.add(socket);
-    let input = '';
-    socket.setEncoding('utf8');
-    socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#clients.delete(socket));
+    socket.setEncoding('utf8');
+    let input = '';
+    let answering = false;
+    const answerAll = async (): Promise<void> => {
+      answering = true;
+      for (let end = input.indexOf('\n'); end >= 0; end = input.indexOf('\n')) {
+        const line = input.slice(0, end);
+        input = input.slice(end + 1);
+        await this.#answer(socket, line);
+        if (socket.writableLength > MAX_UNREAD_BYTES) await readBy(socket);
+      }
+      answering = false;
+      socket.resume();
+    };
     socket.on('data', (chunk: string) => {
       input += chunk;
-      let end = input.indexOf('\n');
-      while (end >= 0) {
-        void this.#answer(socket, input.slice(0, end));
-        input = input.slice(end + 1);
-        end = input.indexOf('\n');
+      if (!answering) void answerAll();
+      if (input.length <= MAX_REQUEST_BYTES) return;
+      // What comes behind a request that is still being answered waits in the kernel.
+      if (answering) {
+        socket.pause();
+        return;
       }
-      if (input.length > MAX_REQUEST_BYTES) {
-        input = '';
-        reply(socket, { ok: false, status: 2, error: 'the request is too long' });
-        socket.destroySoon();
-      }
+      input = '';
+      reply(socket, { ok: false, status: 2, error: 'the request is too long' });
+      socket.destroySoon();
     });
+  }
+
+  #refusal(socket: Socket): string | undefined {
+    const peer = this.#peerOf(socket);
+    if (peer === undefined || (peer.uid !== 0 && peer.uid !== process.geteuid?.())) {
+      this.#options.onRefused?.(peer ?? { pid: 0, uid: -1, gid: -1 });
+      return 'only root may ask the agent; try sudo';
+    }
+    return this.#clients.size < MAX_CLIENTS ? undefined : 'too many clients';
+  }
+
+  /** Undefined when the kernel doesn't say. */
+  #peerOf(socket: Socket): Peer | undefined {
+    try {
+      return this.#options.peerCredentials(descriptorOf(socket) ?? -1);
+    } catch {
+      return undefined;
+    }
   }
 
   async #answer(socket: Socket, line: string): Promise<void> {
@@ -152,6 +192,13 @@ export class ControlServer {
 
 function reply(socket: Socket, response: Response): void {
   if (!socket.destroyed) socket.write(`${JSON.stringify(response)}\n`);
+}
+
+/** Resolves when the client has read what it was answered, or has gone. */
+async function readBy(socket: Socket): Promise<void> {
+  const gone = new AbortController();
+  socket.once('close', () => gone.abort());
+  await once(socket, 'drain', { signal: gone.signal }).catch(() => undefined);
 }
 
 function tellDropped(client: TailClient): void {

@@ -5,6 +5,7 @@ import {
   chmodSync,
   closeSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -52,6 +53,7 @@ export class StateDirectory {
           'see it with: fileward status',
       );
     }
+    this.#closeFiles();
   }
 
   /** Undefined when the file is absent or broken: what it held is forgotten then, the agent starts all the same. */
@@ -80,9 +82,13 @@ export class StateDirectory {
     renameSync(`${file}.new`, file);
   }
 
-  /** A folder of ours that is too open is closed; one that holds other things is refused, not changed. */
+  /** A folder of ours that is too open is closed; one that holds other things, or is somebody else's, is refused. */
   #tighten(): void {
-    const { mode } = statSync(this.path);
+    const { mode, uid } = statSync(this.path);
+    if (uid !== 0 && uid !== process.geteuid?.()) {
+      const message = `the state directory ${this.path} is owned by uid ${uid}, not by root`;
+      throw new Failure(2, `${message}; give it to root, or name another one under "state"`);
+    }
     if ((mode & 0o077) === 0) return;
     const names = readdirSync(this.path);
     if (names.length > 0 && !names.includes(LOCK_FILE)) {
@@ -94,4 +100,14 @@ export class StateDirectory {
     }
     chmodSync(this.path, 0o700);
   }
+
+  /** Files that a backup brought here, or another umask made. */
+  #closeFiles(): void {
+    for (const name of readdirSync(this.path)) closeFile(join(this.path, name));
+  }
+}
+
+function closeFile(file: string): void {
+  const status = lstatSync(file);
+  if (status.isFile() && (status.mode & 0o177) !== 0) chmodSync(file, 0o600);
 }

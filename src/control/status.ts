@@ -2,14 +2,23 @@
 import type { Stage } from '../records/ledger.ts';
 import type {
   CoverageReport,
+  GuardianStats,
   HistogramSnapshot,
   RuleCoverage,
   SessionStats,
 } from '../native/addon.ts';
+import { BUILT_IN_GROUP } from '../policy/built-in.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Operation } from '../policy/ruleset.ts';
 import type { LimitReason, ModeLimits } from './mode-limits.ts';
-import type { Gap, GroupStatus, LatencyStatus, RuleStatus, StatusResult } from './protocol.ts';
+import type {
+  Gap,
+  GroupStatus,
+  GuardianStatus,
+  LatencyStatus,
+  RuleStatus,
+  StatusResult,
+} from './protocol.ts';
 
 export interface StatusSource {
   readonly identity: Pick<StatusResult, 'pid' | 'version' | 'started' | 'config' | 'state'>;
@@ -17,6 +26,7 @@ export interface StatusSource {
   readonly policyFacts: StatusResult['policy'];
   readonly report: CoverageReport;
   readonly stats: SessionStats;
+  readonly guardian: GuardianStats;
   readonly limits: ModeLimits;
   readonly gaps: readonly Gap[];
   readonly workloads: StatusResult['workloads'];
@@ -25,6 +35,7 @@ export interface StatusSource {
   readonly records: Readonly<Record<string, number>>;
   readonly exported: StatusResult['export'];
   readonly ledger: readonly Stage[];
+  readonly refusedClients: number;
 }
 
 export function statusOf(source: StatusSource): StatusResult {
@@ -33,6 +44,7 @@ export function statusOf(source: StatusSource): StatusResult {
     ...source.troubles,
     ...gaps.map((gap) => `${gapPlace(gap)}: ${gap.error_type}: ${gap.detail}`),
   ];
+  const rules = ruleStatuses(policy, report, stats);
   return {
     ready: degraded.length === 0,
     degraded,
@@ -42,8 +54,9 @@ export function statusOf(source: StatusSource): StatusResult {
     pauses: limits.pauses,
     unconfirmed: limits.unconfirmed,
     workloads: source.workloads,
-    groups: groupStatuses(policy, limits),
-    rules: ruleStatuses(policy, report, stats),
+    groups: groupStatuses(policy, limits).filter(({ name }) => name !== BUILT_IN_GROUP),
+    rules: rules.filter(({ group }) => group !== BUILT_IN_GROUP),
+    built_in: rules.filter(({ group }) => group === BUILT_IN_GROUP),
     marks: stats.marks,
     moved: report.moved.map(({ path, protected_path }) => ({ path, protected_path })),
     records: source.records,
@@ -51,9 +64,11 @@ export function statusOf(source: StatusSource): StatusResult {
       Object.entries(stats.failures).map(([name, n]) => [name, Number(n)]),
     ),
     verdicts: { allow: latency(stats.verdicts.allow), deny: latency(stats.verdicts.deny) },
+    guardian: guardianStatus(source.guardian),
     gaps,
     export: source.exported,
     ledger: source.ledger,
+    refused_clients: source.refusedClients,
   };
 }
 
@@ -113,6 +128,20 @@ function ruleStatuses(
       exec: quiet(rule.index, 'exec'),
     },
   }));
+}
+
+function guardianStatus(guardian: GuardianStats): GuardianStatus {
+  const { pid, restarts, own_cgroup, standing_in, deny_table, canary } = guardian;
+  const { allowed, denied } = guardian.answered;
+  return {
+    pid,
+    restarts,
+    own_cgroup,
+    standing_in,
+    answered: { allowed: Number(allowed), denied: Number(denied) },
+    deny_table,
+    canary: { ...latency(canary), misses: Number(canary.misses) },
+  };
 }
 
 /** Percentiles as the upper bound of their bucket. */

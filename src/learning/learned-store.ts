@@ -46,6 +46,8 @@ const TABLES = `
   PRAGMA user_version = ${FORMAT};
   COMMIT;
 `;
+/** Of a statement that is right: the tables are not those that it was written for. */
+const NO_SUCH = 1;
 const CORRUPT = 11;
 const NOT_A_DATABASE = 26;
 const BUSY = 5;
@@ -175,6 +177,7 @@ export function isCorrupt(error: unknown): boolean {
   return (
     error instanceof SyntaxError ||
     error instanceof RangeError ||
+    code === NO_SUCH ||
     code === CORRUPT ||
     code === NOT_A_DATABASE
   );

@@ -2,6 +2,7 @@
  * What the native addon offers, typed. This folder is the only one that loads the `.node` file.
  * N4 implements; the shapes here are the seam to the rest of the program.
  */
+// Long because it is all that native code and TypeScript agree on.
 export interface FeatureReport {
   /** e.g. { name: 'permission_events', available: true, detail: '' } in the order doctor shows them. */
   readonly features: readonly { name: string; available: boolean; detail: string }[];
@@ -150,6 +151,51 @@ export interface SessionOptions {
   readonly moved?: readonly MovedFile[];
   readonly followed_apps?: readonly FollowedApp[];
   readonly collectArgs: boolean;
+  /** Absent: nobody answers for this process when it doesn't itself. */
+  readonly guardian?: GuardianOptions;
+}
+
+/** The process that answers for this one (native/guardian/). Opening a session fails when it can't be started. */
+export interface GuardianOptions {
+  /** build/Release/fileward_guardian. */
+  readonly executable: string;
+  /** Where it listens once this process has died and a rule wants the group kept. */
+  readonly socket: string;
+  /** A file that a rule covers and that the guardian's executable may read. */
+  readonly canary: string;
+}
+
+export interface GuardianEpisode {
+  readonly reason: 'not_reading' | 'canary';
+  /** CLOCK_REALTIME, nanoseconds. */
+  readonly from_ns: bigint;
+  readonly to_ns: bigint;
+  readonly allowed: bigint;
+  readonly denied: bigint;
+}
+
+export interface GuardianStats {
+  /** 0: there is none now; another is being started. */
+  readonly pid: number;
+  /** How many were started after the first. */
+  readonly restarts: number;
+  /** False: it shares a cgroup that can be frozen or killed. */
+  readonly own_cgroup: boolean;
+  /** Why it reads in our place now; empty: it doesn't. */
+  readonly standing_in: '' | 'not_reading' | 'canary';
+  /** CLOCK_REALTIME, nanoseconds, since when; 0n when it doesn't. */
+  readonly since_ns: bigint;
+  /** How many have ended. */
+  readonly episode_count: number;
+  /** The last 16 of them, oldest first. */
+  readonly episodes: readonly GuardianEpisode[];
+  /** Opens that it took from the kernel's queue and nobody judged, since the session began, episodes included. */
+  readonly answered: { readonly allowed: bigint; readonly denied: bigint };
+  /** Opens that were read here and that it answered, because the deadline had passed. */
+  readonly late: bigint;
+  /** What it denies by when nobody judges; `full`: files are missing, their opens are allowed then. */
+  readonly deny_table: { readonly entries: number; readonly full: boolean };
+  readonly canary: HistogramSnapshot & { readonly misses: bigint };
 }
 
 /** Quiet answers of one ruleset since it came into force. */
@@ -173,6 +219,8 @@ export interface SessionStats {
   readonly ring: { readonly published: number; readonly drained: number; readonly dropped: number };
   /** Notification events read from the kernel, and those of them that coverage has looked into. */
   readonly notification: { readonly read: number; readonly handled: number };
+  /** Absent when the session has no guardian. */
+  readonly guardian?: GuardianStats;
 }
 
 export interface HistogramSnapshot {
@@ -244,6 +292,12 @@ export interface Native {
    * @throws Error with code, errno and syscall when the file can't be opened.
    */
   lockFile(path: string): boolean;
+  /**
+   * Who made the connection of a unix socket, or listens at its other end, when it did; as this process numbers users and
+   * processes (pid 0: in a pid namespace that it doesn't see). Node has no such call.
+   * @throws Error with code, errno and syscall.
+   */
+  peerCredentials(fd: number): { pid: number; uid: number; gid: number };
   /**
    * Ends the process at once, without a word to anybody. Node's own end waits for the threads of its pool, and one of them
    * may wait for ever: for a file system of a container's, or of a server that is dead.

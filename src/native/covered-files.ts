@@ -113,12 +113,13 @@ export class CoveredFiles implements Iterable<CoveredFile> {
     return this.#buffer.readBigUInt64LE(header.ruleset_version);
   }
 
-  /** In the order of the paths' bytes. */
+  /** In the order of the paths' bytes. @throws RangeError at an entry that isn't wholly there. */
   *[Symbol.iterator](): IterableIterator<CoveredFile> {
     const buffer = this.#buffer;
     for (let at = coveredFilesLayout.header_bytes; at < buffer.length; ) {
       const pathStart = at + coveredFilesLayout.entry_bytes;
       const end = pathStart + buffer.readUInt32LE(at + entry.path_bytes);
+      if (end > buffer.length) throw new RangeError(`an entry up to ${end} of ${buffer.length}`);
       const gone = buffer.readUInt32LE(at + entry.gone) !== 0;
       yield {
         path: buffer.subarray(pathStart, end),

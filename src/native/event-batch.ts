@@ -22,17 +22,25 @@ export class EventBatch {
     this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** Steps to the next record, at first to the first one; false behind the last. */
+  /**
+   * Steps to the next record, at first to the first one; false behind the last.
+   * @throws RangeError when it isn't wholly in the batch, or its texts aren't wholly in it.
+   */
   next(): boolean {
     this.#start = this.#end;
-    if (this.#start >= this.#buffer.length) return false;
-    const size = this.#buffer.readUInt32LE(this.#start);
-    if (size < layout.eventHeaderBytes || this.#start + size > this.#buffer.length) {
+    const [at, left] = [this.#start, this.#buffer.length - this.#start];
+    if (left <= 0) return false;
+    const size = left < layout.eventHeaderBytes ? left : this.#buffer.readUInt32LE(at);
+    let used: number = layout.eventHeaderBytes;
+    for (let index = 0; used <= size && index < layout.eventStrings.length; index++) {
+      used += this.#u32(layout.eventFields.lengths + index * 4);
+    }
+    if (used > size || size > left) {
       throw new RangeError(
-        `event record of ${size} bytes at ${this.#start} in a batch of ${this.#buffer.length}`,
+        `event record of ${size} bytes at ${at} in a batch of ${this.#buffer.length}`,
       );
     }
-    this.#end = this.#start + size;
+    this.#end = at + size;
     return true;
   }
 

@@ -72,6 +72,7 @@ export const eventFlags = {
   rename_target_covered: 64,
   unlinked: 128,
   changes_quiet: 256,
+  extended_attributes: 512,
 } as const;
 export type EventFlag = keyof typeof eventFlags;
 

@@ -82,6 +82,7 @@ function typed(addon: Addon): Native {
     inspectCoverage: addon.inspectCoverage,
     sdNotify: addon.sdNotify,
     lockFile: addon.lockFile,
+    peerCredentials: addon.peerCredentials,
     exitNow: addon.exitNow,
     exeNames: addon.exeNames,
     readFileOf: addon.readFileOf,

@@ -157,6 +157,7 @@ class Compiler {
       ...(script !== undefined && { script }),
       ...(ancestor !== undefined && { ancestor }),
       children: app.children,
+      host: onHost,
       ...(app.user !== undefined && { user_id: this.#userId(app.user) }),
       ...(app.unit !== undefined && { unit: app.unit }),
       ...(app.sha256 !== undefined && { sha256: app.sha256 }),

@@ -3,6 +3,7 @@
  * decides at run time.
  */
 import type { EvaluationAnswer, EvaluationQuery, Evaluator } from '../native/addon.ts';
+import { BUILT_IN_GROUP } from './built-in.ts';
 import type { CompiledPolicy, RuleInfo } from './compile.ts';
 import type { AppEntry, Configuration, Position } from './document.ts';
 import type { Operation } from './ruleset.ts';
@@ -90,6 +91,9 @@ export function explain(
 function groupIndex(policy: CompiledPolicy, name: string): number {
   const index = policy.ruleset.groups.findIndex((group) => group.name === name);
   if (index !== -1) return index;
+  if (name === BUILT_IN_GROUP) {
+    throw new RangeError(`group '${name}' guards fileward itself, whatever the configuration says`);
+  }
   const known = policy.ruleset.groups.map((group) => group.name).join(', ');
   throw new RangeError(`no group '${name}'; there is ${known}`);
 }

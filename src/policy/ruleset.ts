@@ -64,6 +64,8 @@ export interface CompiledApp {
   readonly ancestor?: number;
   /** `children: true`: the executable `exe` or any process that has it as an ancestor. */
   readonly children: boolean;
+  /** `workload: host`: a process of the host's, whatever workload the rule guards. */
+  readonly host: boolean;
   /** Effective uid in the workload; for one given by name that of the host, see `users`. */
   readonly user_id?: number;
   readonly unit?: string;

@@ -66,7 +66,9 @@ const ruleShape = {
   required: bool.optional().describe('Absent paths are coverage.degraded.'),
   hash: bool.optional(),
   on_deadline: verdict.optional(),
-  strict: bool.optional(),
+  strict: bool
+    .optional()
+    .describe('Judges each read and write of open files too; new directories have no gap.'),
   runtime: bool.optional().describe("false: the container runtime's own start is not listed."),
   enabled: bool.optional(),
   max_records: z

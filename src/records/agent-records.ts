@@ -1,4 +1,5 @@
 /** What the agent tells about itself and about workloads: its own records, as opposed to those about files. */
+import { isoNanoseconds } from './clock.ts';
 import { ATTRIBUTE, type AgentEvent } from './names.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { AttributeValue } from './record.ts';
@@ -12,6 +13,13 @@ export interface About {
   readonly criteria?: string | undefined;
   readonly hash?: string | undefined;
   readonly policyVersion?: string | undefined;
+  /** Nanoseconds since the epoch. */
+  readonly firstSeen?: bigint | undefined;
+  readonly lastSeen?: bigint | undefined;
+  /** Opens that `on_deadline` allowed, and denied. */
+  readonly allowed?: number | undefined;
+  readonly denied?: number | undefined;
+  readonly count?: number | undefined;
 }
 
 const NAMES: Readonly<Record<keyof About, string>> = {
@@ -21,6 +29,11 @@ const NAMES: Readonly<Record<keyof About, string>> = {
   criteria: ATTRIBUTE.workloadCriteria,
   hash: ATTRIBUTE.policyHash,
   policyVersion: ATTRIBUTE.policyVersion,
+  firstSeen: ATTRIBUTE.firstSeen,
+  lastSeen: ATTRIBUTE.lastSeen,
+  allowed: ATTRIBUTE.enforcementAllowed,
+  denied: ATTRIBUTE.enforcementDenied,
+  count: ATTRIBUTE.count,
 };
 
 export class AgentRecords {
@@ -35,7 +48,8 @@ export class AgentRecords {
     const attributes: Record<string, AttributeValue> = {};
     for (const [key, name] of Object.entries(NAMES)) {
       const value = about[key as keyof About];
-      if (value !== undefined) attributes[name] = value;
+      if (value === undefined) continue;
+      attributes[name] = typeof value === 'bigint' ? isoNanoseconds(value) : value;
     }
     this.#pipeline.agentEvent(event, body, attributes, workload);
   }

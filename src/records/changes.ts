@@ -261,7 +261,8 @@ export class Changes {
     const { before, status } = event;
     // Times change with every write: what a pending write did is told by it.
     const write = this.#writes.get(keyOf(event));
-    if (before && status && sameOwnerAndMode(before, status)) {
+    const extended = hasFlag(event, 'extended_attributes');
+    if (!extended && before && status && sameOwnerAndMode(before, status)) {
       if (write !== undefined) {
         write.update(event);
         return;

@@ -1,4 +1,5 @@
 /** The records about files and rules: attributes, severity and sentence of each. */
+import { printable } from '../policy/printable.ts';
 import { hostWorkload, unknownWorkload } from '../native/event-layout.ts';
 import type { RuleInfo } from '../policy/compile.ts';
 import { isoNanoseconds } from './clock.ts';
@@ -278,11 +279,4 @@ function ruleName(rule: RuleInfo): string {
 
 function baseName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
-}
-
-/** One line, whatever a file is called. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, (character) =>
-    character === '\n' ? '\\n' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
 }

@@ -7,6 +7,8 @@ export interface Plan {
   readonly policy: KnownPolicy;
   /** By rule index: whether its files are hashed. */
   readonly hashed: readonly boolean[];
+  /** Rules whose files are not compared: the agent's own, which it writes itself to its last moment. */
+  readonly own: readonly number[];
   readonly largestHash: number;
 }
 

@@ -5,6 +5,8 @@
  */
 import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { z } from 'zod';
+import { stateBytes } from '../native/covered-files.ts';
 import type { Mount } from './mounts.ts';
 
 export interface KnownFile {
@@ -56,8 +58,17 @@ const TABLES = `
   PRAGMA user_version = ${FORMAT};
   COMMIT;
 `;
+const basisSchema: z.ZodType<Basis> = z.object({
+  policy: z.object({ json: z.string(), resolved: z.record(z.string(), z.string()) }),
+  mounts: z.array(z.object({ point: z.string(), type: z.string() })),
+  bootId: z.string(),
+  end: z.string().exactOptional(),
+});
+/** Of a statement that is right: the tables are not those that it was written for. */
+const NO_SUCH = 1;
 const CORRUPT = 11;
 const NOT_A_DATABASE = 26;
+const SHA256_BYTES = 32;
 
 export class KnownFilesStore {
   readonly #database: DatabaseSync;
@@ -99,20 +110,28 @@ export class KnownFilesStore {
     }
   }
 
-  /** Undefined: nothing was ever learned. */
+  /** Undefined: nothing was ever learned. @throws Error when it can't be read; see `isCorrupt`. */
   get basis(): Basis | undefined {
     const row = this.#database.prepare('SELECT value FROM basis').get();
-    return row === undefined ? undefined : JSON.parse(String(row['value']));
+    if (row === undefined) return undefined;
+    try {
+      return basisSchema.parse(JSON.parse(String(row['value'])));
+    } catch (error) {
+      throw damage(`known-files.db has a basis that is none: ${error}`);
+    }
   }
 
-  /** In the order of the paths' bytes. Nothing may be written before it has ended. */
+  /**
+   * In the order of the paths' bytes. Nothing may be written before it has ended.
+   * @throws Error when it can't be read; see `isCorrupt`.
+   */
   *files(): Generator<KnownFile> {
     const rows = this.#database.prepare('SELECT path, state, sha256 FROM files ORDER BY path');
     for (const { path, state, sha256 } of rows.iterate()) {
       yield {
         path: bufferOf(path),
-        state: bufferOf(state),
-        sha256: sha256 === null ? undefined : bufferOf(sha256),
+        state: bufferOf(state, stateBytes),
+        sha256: sha256 === null ? undefined : bufferOf(sha256, SHA256_BYTES),
       };
     }
   }
@@ -161,7 +180,11 @@ export function setFileAside(file: string): void {
 /** Whether the file is damaged or none of ours. */
 export function isCorrupt(error: unknown): boolean {
   const { errcode } = error as { errcode?: number };
-  return errcode !== undefined && [CORRUPT, NOT_A_DATABASE].includes(errcode & 0xff);
+  return errcode !== undefined && [NO_SUCH, CORRUPT, NOT_A_DATABASE].includes(errcode & 0xff);
+}
+
+function damage(text: string): Error {
+  return Object.assign(new Error(text), { errcode: CORRUPT });
 }
 
 function prepareTables(database: DatabaseSync): void {
@@ -176,7 +199,10 @@ function prepareTables(database: DatabaseSync): void {
   if (format === 0) database.exec(TABLES);
 }
 
-function bufferOf(value: unknown): Buffer {
-  if (!(value instanceof Uint8Array)) throw new Error('known-files.db holds what is no blob');
+/** Of `size` bytes, where that is known. */
+function bufferOf(value: unknown, size?: number): Buffer {
+  if (!(value instanceof Uint8Array) || value.length !== (size ?? value.length)) {
+    throw damage('known-files.db holds what was never written there');
+  }
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 }

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { CoveredFiles, FileState } from '../native/covered-files.ts';
+import { type CoveredFile, CoveredFiles, FileState } from '../native/covered-files.ts';
 import { type Difference, isSame, pairs } from './known-files-compare.ts';
 import { Comparison } from './known-files-comparison.ts';
 import { KnownHashes } from './known-files-hashes.ts';
@@ -40,6 +40,7 @@ class Keeper implements Handlers {
   readonly #bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
   readonly #hashes = new KnownHashes();
   #policy: KnownPolicy | undefined;
+  #ownRules = new Set<number>();
   /** As last written. */
   #basis = '';
   /** See `endOf`. */
@@ -129,7 +130,7 @@ class Keeper implements Handlers {
     this.#usePlan(plan);
     const changed = now.full ? new Map<string, Update>() : this.#held;
     if (now.full) this.#end = endOf(now);
-    for (const update of now.full ? this.#updates(now) : updatesOf(now)) {
+    for (const update of now.full ? this.#updates(now) : this.#updatesOf(now)) {
       changed.set(keyOf(update.path), update);
     }
     const isWaiting = waitingFor(new Set(waiting));
@@ -168,7 +169,7 @@ class Keeper implements Handlers {
   /** What is not as it is known. */
   *#differences(now: CoveredFiles): Generator<Difference> {
     this.#hashes.begin();
-    for (const pair of pairs(this.#store.files(), now[Symbol.iterator]())) {
+    for (const pair of pairs(this.#store.files(), this.#compared(now))) {
       const same = isSame(pair);
       this.#hashes.look(pair, same);
       if (!same) yield pair;
@@ -178,6 +179,7 @@ class Keeper implements Handlers {
   #usePlan(plan: Plan | undefined): void {
     if (plan === undefined) return;
     this.#policy = plan.policy;
+    this.#ownRules = new Set(plan.own);
     this.#hashes.usePlan(plan);
   }
 
@@ -193,6 +195,15 @@ class Keeper implements Handlers {
       const key = keyOf(path);
       return key <= (before.end ?? key) && key <= (this.#end ?? key);
     };
+  }
+
+  /** Without the agent's own files. */
+  *#compared(files: CoveredFiles): Generator<CoveredFile> {
+    for (const file of files) if (!this.#ownRules.has(file.ruleIndex)) yield file;
+  }
+
+  *#updatesOf(files: CoveredFiles): Generator<Update> {
+    for (const { path, state } of this.#compared(files)) yield { path, state: state?.bytes };
   }
 
   *#updates(now: CoveredFiles): Generator<Update> {
@@ -228,10 +239,6 @@ class Keeper implements Handlers {
     };
     return JSON.stringify(basis);
   }
-}
-
-function* updatesOf(files: CoveredFiles): Generator<Update> {
-  for (const { path, state } of files) yield { path, state: state?.bytes };
 }
 
 /** Whether something of a path, of its file or of a folder above it is not told yet. */

@@ -83,16 +83,18 @@ function eventsUnhandled({ notification, failures }: SessionStats): number {
 /** The stages in the order in which an event passes them. */
 export function stagesOf({ session, records, outbox }: LedgerSources): Stage[] {
   const gaps = (stage: Stage['stage']) => ({ gaps: records.unknownGaps[stage] ?? {} });
-  const { verdicts, notification, ring, failures } = session;
+  const { verdicts, notification, ring, failures, guardian } = session;
   const judged = sum(Object.values(verdicts).flatMap(({ counts }) => counts.map(Number)));
+  const { allowed = 0n, denied = 0n } = guardian?.answered ?? {};
+  const unjudged = Number(allowed + denied);
   const overrun = Number(failures['coverage_queue_full'] ?? 0n);
   const { told, folded, quiet, lossReports, dropped } = records.account;
   const stages = [
     balanced({
       stage: 'kernel',
-      in: { permission: judged, notification: notification.read },
+      in: { permission: judged + unjudged, notification: notification.read },
       out: { judged, looked_into: notification.handled },
-      dropped: { coverage_queue_full: overrun },
+      dropped: { coverage_queue_full: overrun, deadline: unjudged },
       waiting: eventsUnhandled(session),
       ...gaps('kernel'),
     }),

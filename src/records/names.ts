@@ -70,6 +70,7 @@ export const LOST_REASONS = [
   'inotify_overflow',
   'ring_full',
   'coverage_queue_full',
+  'deadline',
   'event_open_failed',
   'event_read_failed',
   'event_malformed',
@@ -93,7 +94,7 @@ export const ATTRIBUTE = {
   mode: 'fileward.mode',
   /** Why the record is what it is. */
   reason: 'fileward.reason',
-  /** How many equal events the record stands for, or how many records were lost. */
+  /** How many equal events the record stands for, or how many records were lost, or verdicts late. */
   count: 'fileward.count',
   /** Time of the first of them, ISO 8601. */
   firstSeen: 'fileward.first_seen',
@@ -141,6 +142,10 @@ export const ATTRIBUTE = {
   lostStage: 'fileward.lost.stage',
   /** The file tree it was about, where that is known. */
   lostTree: 'fileward.lost.tree',
+  /** Opens that `on_deadline` allowed until then. */
+  enforcementAllowed: 'fileward.enforcement.allowed',
+  /** Opens that `on_deadline` denied until then. */
+  enforcementDenied: 'fileward.enforcement.denied',
   /** SHA-256 of the configuration as it was read, hex. */
   policyHash: 'fileward.policy.hash',
   /** What came of loading the configuration. */
@@ -255,7 +260,7 @@ export const METRIC = {
   enforcementActive: {
     name: 'fileward.enforcement.active',
     unit: '{group}',
-    description: '1 where a rule denies, else 0.',
+    description: '1 where a rule denies and the agent decides, else 0.',
   },
   coverageGaps: {
     name: 'fileward.coverage.gaps',
@@ -276,5 +281,10 @@ export const METRIC = {
     name: 'fileward.policy.reloads',
     unit: '{reload}',
     description: 'Loads of the configuration.',
+  },
+  canaryDuration: {
+    name: 'fileward.canary.duration',
+    unit: 's',
+    description: "How long the guardian's open of the canary file takes, every two seconds.",
   },
 } as const satisfies Readonly<Record<string, Metric>>;

@@ -4,6 +4,7 @@
  * so a batch may be overwritten when it returns. `tick` is to be called every 50 ms or so.
  */
 // Long because it is the whole way of an event to its record.
+import { printable } from '../policy/printable.ts';
 import type { EventBatch } from '../native/event-batch.ts';
 import { hostWorkload, unknownWorkload } from '../native/event-layout.ts';
 import type { CompiledPolicy, RuleInfo } from '../policy/compile.ts';
@@ -160,7 +161,9 @@ export class Pipeline {
     const time = (this.#options.clock ?? systemClock).nowNs();
     const severity = AGENT_EVENT_SEVERITY[event];
     const resource = resourceOf(workload, this.#workloadOf);
-    this.#emit(makeRecord(resource, { time, event, severity, body, attributes }));
+    // It may name a container, which is called what somebody likes.
+    const about = { time, event, severity, body: printable(body), attributes };
+    this.#emit(makeRecord(resource, about));
   }
 
   /** Something did not become a record, or a record did not reach the collector. */

@@ -7,6 +7,9 @@ import { ATTRIBUTE } from '../records/names.ts';
 import type { CountedEvent } from '../records/counters.ts';
 import type { Point } from './metric-data.ts';
 
+/** As many as the native core counts for, whether anybody asks for metrics or not. */
+const KEPT_VERSIONS = 20;
+
 interface Series extends Point {
   readonly startTime: HrTime;
   value: number;
@@ -29,6 +32,8 @@ export class FileEventCounters {
   /** Counts of rules that stay go on; those of rules that are gone are told no more. */
   usePolicy(version: bigint, policy: CompiledPolicy): void {
     this.#rules.set(version, policy.rules);
+    const oldest = this.#rules.keys().next();
+    if (this.#rules.size > KEPT_VERSIONS && !oldest.done) this.#rules.delete(oldest.value);
     this.#scopes = new Set(policy.rules.map((rule) => this.#scopeOf(rule)));
     for (const key of this.#series.keys()) {
       if (!this.#scopes.has(key.slice(0, key.lastIndexOf('\n')))) this.#series.delete(key);

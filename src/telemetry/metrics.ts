@@ -37,7 +37,7 @@ export interface MetricsOptions {
   readonly outbox: () => Pick<OutboxStats, 'exported' | 'waiting' | 'waitingBytes' | 'limitBytes'>;
 }
 
-/** Until the native core tells its own. Seconds; contract section 5. */
+/** Until the native core tells its own, of verdicts and of the canary. Seconds; contract section 5. */
 const VERDICT_BOUNDS = [
   5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25,
 ];
@@ -110,7 +110,7 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
     this.#reloads[outcome] += 1;
   }
 
-  /** False while the agent can't decide, whatever the policy says. */
+  /** False while the agent doesn't decide, whatever the policy says. */
   setEnforcing(enforcing: boolean): void {
     this.#enforcing = enforcing;
   }
@@ -218,6 +218,7 @@ function nativeData(stats: SessionStats | undefined, span: Span): MetricData[] {
     labels: { [ATTRIBUTE.markKind]: kind },
   }));
   const { allow = NO_VERDICTS, deny = NO_VERDICTS } = stats?.verdicts ?? {};
+  const { canary = NO_VERDICTS } = stats?.guardian ?? {};
   const verdicts = Object.entries({ allow, deny }).map(([verdict, value]) => ({
     value,
     labels: { [ATTRIBUTE.verdict]: verdict },
@@ -225,6 +226,7 @@ function nativeData(stats: SessionStats | undefined, span: Span): MetricData[] {
   return [
     sumData(METRIC.markCount, 'updowncounter', marks, span),
     histogramData(METRIC.verdictDuration, verdicts, span),
+    histogramData(METRIC.canaryDuration, [{ value: canary, labels: {} }], span),
   ];
 }
 

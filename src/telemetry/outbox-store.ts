@@ -186,12 +186,16 @@ export class OutboxStore {
 
 /** The file isn't a database of ours, or not any more. */
 export function isCorrupt(error: unknown): boolean {
+  // Of statements that are right: the tables are not those that they were written for.
+  const SQLITE_ERROR = 1;
   const SQLITE_CORRUPT = 11;
   const SQLITE_NOTADB = 26;
-  if (error instanceof UnknownFormat) return true;
+  if (error instanceof NotOurs) return true;
   const { errcode } = error as { errcode?: number };
   // Extended codes have the plain one in their lowest byte.
-  return errcode !== undefined && [SQLITE_CORRUPT, SQLITE_NOTADB].includes(errcode & 0xff);
+  return (
+    errcode !== undefined && [SQLITE_ERROR, SQLITE_CORRUPT, SQLITE_NOTADB].includes(errcode & 0xff)
+  );
 }
 
 /** Keeps the file for somebody to look at, one of them at most. @throws Error when it can't be renamed. */
@@ -200,27 +204,37 @@ export function setFileAside(file: string): void {
   rmSync(`${file}-wal`, { force: true });
 }
 
-class UnknownFormat extends Error {}
+class NotOurs extends Error {}
 
 function prepareTables(database: DatabaseSync): void {
   database.exec(SETUP);
   const { user_version: format } = database.prepare('PRAGMA user_version').get() ?? {};
   if (format === FORMAT) return;
   const tables = database.prepare('SELECT count(*) AS count FROM sqlite_schema').get();
-  if (format !== 0 || tables?.['count'] !== 0) throw new UnknownFormat(`unknown format ${format}`);
+  if (format !== 0 || tables?.['count'] !== 0) throw new NotOurs(`unknown format ${format}`);
   database.exec(TABLES);
 }
 
 function chunkOf(row: Record<string, SQLOutputValue>, lane: Lane): StoredChunk {
-  const { id, about_loss, records, from_ns, to_ns, resource, body } = row;
+  const { id, about_loss, records, from_ns: fromNs, to_ns: toNs, resource, body } = row;
+  // The tables are strict, but what a disk gives back was not always written.
+  const isWhole =
+    typeof fromNs === 'bigint' &&
+    typeof toNs === 'bigint' &&
+    resource instanceof Uint8Array &&
+    body instanceof Uint8Array;
+  const [number, count] = [Number(id), Number(records)];
+  if (!isWhole || !Number.isSafeInteger(number) || !(count > 0 && count <= body.length)) {
+    throw new NotOurs(`chunk ${id} is damaged`);
+  }
   return {
-    id: Number(id),
+    id: number,
     lane,
     aboutLoss: about_loss !== 0n,
-    records: Number(records),
-    fromNs: from_ns as bigint,
-    toNs: to_ns as bigint,
-    resource: resource as Uint8Array,
-    body: body as Uint8Array,
+    records: count,
+    fromNs,
+    toNs,
+    resource,
+    body,
   };
 }

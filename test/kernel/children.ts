@@ -3,6 +3,9 @@ import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
+/** As in harness.ts. */
+const slowness = Number(process.env['FILEWARD_TEST_SLOWNESS'] ?? 1);
+
 export interface ChildResult {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -25,7 +28,8 @@ export function run(
   args: readonly string[] = [],
   options: ChildOptions = {},
 ): Promise<ChildResult> {
-  const { input = '', timeoutMs = 20_000, env, ...rest } = options;
+  const { input = '', timeoutMs: limitMs = 20_000, env, ...rest } = options;
+  const timeoutMs = limitMs * slowness;
   return new Promise((resolve, reject) => {
     // Dies with this process, whatever kills it.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], {
@@ -61,6 +65,8 @@ let programs: string | undefined;
 
 /** Path of test/kernel/helpers/NAME.c, compiled statically once per test process, where no rule covers it. */
 export function helper(name: string): string {
+  const ready = process.env['FILEWARD_TEST_HELPERS']; // of a machine without a compiler
+  if (ready !== undefined) return path.join(ready, name);
   if (programs === undefined) {
     const folder = mkdtempSync('/tmp/fileward-helpers-');
     process.once('exit', () => rmSync(folder, { recursive: true, force: true }));

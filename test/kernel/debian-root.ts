@@ -4,7 +4,8 @@
  *
  * The packages are fetched once and kept, unpacked, under $XDG_CACHE_HOME or /var/cache/fileward-test: the first run
  * takes about two minutes and the network, later ones some seconds and none. What an agent inside needs besides (this
- * checkout, Node, libraries that the root lacks) is bound into it, read-only, under the paths that it has outside.
+ * checkout, Node, libraries that the root lacks) is bound into it, read-only, under the paths that it has outside; or
+ * copied, so that rules may cover these too.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -87,6 +88,18 @@ export function librariesOf(programs: readonly string[]): string[] {
   return [...new Set(found.filter((file) => file !== undefined))];
 }
 
+/** What an installation of this checkout needs to run. */
+function installedFiles(): string[] {
+  const { packages } = JSON.parse(readFileSync(path.join(repository, 'package-lock.json'), 'utf8'));
+  const dependencies = Object.entries<{ dev?: boolean }>(packages)
+    .filter(([folder, { dev = false }]) => folder !== '' && !dev)
+    .map(([folder]) => folder);
+  const built = ['fileward.node', 'fileward_guardian'].map((name) => `build/Release/${name}`);
+  return ['package.json', 'src', 'config', ...built, ...dependencies]
+    .map((name) => path.join(repository, name))
+    .filter((file) => existsSync(file));
+}
+
 export class DebianRoot {
   /** The root as this process sees it. */
   readonly root: string;
@@ -98,11 +111,17 @@ export class DebianRoot {
   }
 
   /** A fresh root beside `scratch.files`, which is seen inside under the same path. */
-  static async make(scratch: Scratch): Promise<DebianRoot> {
+  static async make(
+    scratch: Scratch,
+    { program = 'bound' }: { readonly program?: 'bound' | 'copied' } = {},
+  ): Promise<DebianRoot> {
     const kept = keptRoot();
     const root = path.join(scratch.base, 'root');
     const addon = path.join(repository, 'build/Release/fileward.node');
-    const bound = [repository, process.execPath, ...librariesOf([process.execPath, addon])];
+    const libraries = librariesOf([process.execPath, addon]);
+    const needed = [repository, process.execPath, ...libraries];
+    const copied = [...installedFiles(), process.execPath, ...libraries];
+    const bound = program === 'bound' ? needed : [];
     const script = `
       set -eu
       mount --make-rprivate /
@@ -120,6 +139,11 @@ export class DebianRoot {
         fi
         mount --bind "$file" "${root}$file"
         mount -o remount,bind,ro "${root}$file"
+      done
+      for file in ${program === 'copied' ? copied.join(' ') : ''}; do
+        [ -e "${root}$file" ] && continue
+        mkdir -p "$(dirname "${root}$file")"
+        cp -aL "$file" "${root}$file"
       done
       cd ${root}
       mkdir .old

@@ -17,7 +17,9 @@ import type { Readable } from 'node:stream';
 import type { Scratch } from './scratch.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
-const waitMs = 20_000;
+/** How many times slower than others this machine is, where that is known beforehand: an emulated one. */
+const slowness = Number(process.env['FILEWARD_TEST_SLOWNESS'] ?? 1);
+const waitMs = 20_000 * slowness;
 
 /** One line of `run --console`, contract section 5. */
 export interface RecordLine {
@@ -53,6 +55,8 @@ export interface AgentOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** True: it also exports, as its configuration says. */
   readonly exports?: boolean;
+  /** True: it guards its own files as well; see `commandLine`. */
+  readonly protectsItself?: boolean;
   /** False: returns without waiting for `ready`. */
   readonly waitForReady?: boolean;
   readonly lifetimeMs?: number;
@@ -65,10 +69,18 @@ export interface AgentExit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** Runs the command line of this checkout with Node itself: `node src/main.ts ...`. */
-export function commandLine(args: readonly string[]): [string, string[]] {
+/**
+ * Runs the command line of this checkout with Node itself: `node src/main.ts ...`. An agent leaves its own files unguarded,
+ * unless it is told otherwise: here they are those that somebody works on, and builds while a test runs.
+ */
+export function commandLine(
+  [command = '', ...args]: readonly string[],
+  protectsItself = false,
+): [string, string[]] {
   const main = process.env['FILEWARD_TEST_MAIN'] ?? path.join(root, 'src/main.ts');
-  return [process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args]];
+  const open = command === 'run' && !protectsItself ? ['--no-self-protection'] : [];
+  const line = ['--disable-warning=ExperimentalWarning', main, command, ...open, ...args];
+  return [process.execPath, line];
 }
 
 function matches(record: RecordLine, query: RecordQuery): boolean {
@@ -101,12 +113,13 @@ export class Agent {
   #reconfigured = 0;
 
   private constructor(scratch: Scratch, file: string, options: AgentOptions) {
-    const { env = {}, lifetimeMs = 300_000, entrance = [] } = options;
+    const { env = {}, lifetimeMs = 300_000 * slowness, entrance = [] } = options;
     const args = [...(options.args ?? [])];
     this.#scratch = scratch;
     this.configurationFile = file;
     if (options.exports !== true) args.unshift('--no-export');
-    const [node, command] = commandLine(['run', '-c', file, '--console', ...args]);
+    const line = ['run', '-c', file, '--console', ...args];
+    const [node, command] = commandLine(line, options.protectsItself);
     // Never outlives this process, and has an end of its own besides.
     this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', ...entrance, node, ...command], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -320,6 +333,7 @@ function documentText(scratch: Scratch, configuration: TestConfiguration, versio
     version: 1,
     policy_version: version,
     state: path.join(scratch.base, 'state'),
+    ...(slowness > 1 && { verdict: { deadline: `${100 * slowness}ms` } }),
     ...configuration,
     groups: [...(configuration.groups ?? []), settle],
   };

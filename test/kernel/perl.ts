@@ -5,7 +5,7 @@
 import { copyFileSync } from 'node:fs';
 import { type ChildOptions, type ChildResult, run } from './children.ts';
 
-const linger = 'select(undef, undef, undef, 0.15)';
+const linger = 'select(undef, undef, undef, 0.15 * ($ENV{FILEWARD_TEST_SLOWNESS} // 1))';
 
 /** Runs Perl code, its arguments in `@ARGV`; dies with status 1 when a statement returns false. */
 export function perl(

@@ -9,12 +9,8 @@ import { openInChild, run, shell } from './children.ts';
 import { Agent, commandLine } from './harness.ts';
 import { Scratch } from './scratch.ts';
 
-/** Only when the native core fails; and what test/containers/records.test.ts does. */
-const CANT_BE_MADE = new Set([
-  'fileward.enforcement.degraded',
-  'fileward.workload.started',
-  'fileward.workload.stopped',
-]);
+/** What test/containers/records.test.ts does. */
+const CANT_BE_MADE = new Set(['fileward.workload.started', 'fileward.workload.stopped']);
 
 describe('a running agent', () => {
   const scratch = new Scratch('ext4');
@@ -147,6 +143,21 @@ describe('a running agent', () => {
     await agent.reconfigure('version: 2');
     await seen('fileward.policy.rejected');
     await agent.reconfigure(configuration());
+  });
+
+  it('tells that its guardian answered while it was stopped', async () => {
+    agent.signal('SIGSTOP');
+    try {
+      assert.equal(await openInChild(scratch.path('sealed/a'), 'O_RDONLY'), 'ok');
+    } finally {
+      agent.signal('SIGCONT');
+    }
+    await seen(
+      'fileward.enforcement.degraded fileward.first_seen',
+      'fileward.enforcement.restored fileward.enforcement.allowed',
+      'error.type not_reading',
+      'error.type deadline',
+    );
   });
 
   it('tells that it was killed, and what changed meanwhile', async () => {

@@ -27,6 +27,7 @@ class FakeSubject : public Subject {
     asked.insert("runtime");
     return runtime;
   }
+  bool IsOf(bool host) override { return host == of_host; }
   bool HasUser(uint32_t user_id) override { return user == user_id; }
   bool HasUnit(std::string_view wanted) override { return unit == wanted; }
   bool HasSha256(std::string_view wanted) override { return sha256 == wanted; }
@@ -36,6 +37,7 @@ class FakeSubject : public Subject {
   std::map<uint32_t, Answer> ancestors;
   Answer package_manager = Answer::kNo;
   Answer runtime = Answer::kNo;
+  bool of_host = false;
   uint32_t user = 1000;
   std::string unit;
   std::string sha256;
@@ -328,6 +330,19 @@ TEST_F(EvaluateTest, ChildrenListsTheAppAndWhatItForked) {
   EXPECT_EQ(outcome(), Outcome::kDenied);
 }
 
+TEST_F(EvaluateTest, AnEntryWithoutExeListsProcessesOfOneWorkload) {
+  TestRule rule = RuleFor("block", "protect");
+  rule.apps[0].more = "\"user_id\":1000";
+  const auto outcome = [&] {
+    return Ask(OneGroup({rule}), {Operation::kRead}, Gate::kOpen).outcome;
+  };
+  EXPECT_EQ(outcome(), Outcome::kQuiet);
+  subject_.of_host = true;
+  EXPECT_EQ(outcome(), Outcome::kDenied);
+  rule.apps[0].host = true;
+  EXPECT_EQ(outcome(), Outcome::kQuiet);
+}
+
 TEST_F(EvaluateTest, PackageManagersAreListedByBeingOneOrHavingOneAbove) {
   TestRule rule = RuleFor("block", "protect");
   rule.apps[0].more.clear();
@@ -367,6 +382,28 @@ TEST_F(EvaluateTest, OnlyWhatABlockRuleDecidesIsGated) {
   rules = ruleset_->Match("/f");
   name.rules = rules;
   EXPECT_TRUE(GatedOperations(*ruleset_, {&name, 1}).Has(Operation::kRead));
+}
+
+TEST_F(EvaluateTest, AReadOrWriteOfAnOpenFileIsJudgedByStrictRulesAlone) {
+  TestRule plain = RuleFor("block", "protect");
+  TestRule strict = RuleFor("block", "monitor");
+  strict.strict = true;
+  const Operations wanted{Operation::kRead};
+  EXPECT_EQ(Ask(OneGroup({plain}), wanted, Gate::kAccess).outcome, Outcome::kNotCovered);
+  EXPECT_EQ(Ask(OneGroup({strict}), wanted, Gate::kAccess).outcome, Outcome::kViolated);
+  strict.behavior = "watch";
+  EXPECT_EQ(Ask(OneGroup({strict}), wanted, Gate::kAccess).outcome, Outcome::kNotCovered);
+  strict.behavior = "block";
+  // In its group another rule decides, and that one isn't strict.
+  EXPECT_EQ(Ask(OneGroup({plain, strict}), wanted, Gate::kAccess).outcome, Outcome::kNotCovered);
+  // Each of two groups decides for itself.
+  TestRuleset two = OneGroup({plain});
+  two.groups.push_back({{strict}, true});
+  EXPECT_EQ(Ask(two, wanted, Gate::kAccess).outcome, Outcome::kViolated);
+  EXPECT_EQ(Ask(two, wanted, Gate::kOpen).outcome, Outcome::kDenied);
+  const MatchSet rules = ruleset_->Match("/f");
+  const CoveredName name{"/f", rules};
+  EXPECT_TRUE(GatedOperations(*ruleset_, {&name, 1}, Gate::kAccess).Has(Operation::kRead));
 }
 
 TEST_F(EvaluateTest, TheRuntimeIsListedForReadAndExecUnlessTheRuleSaysNo) {

@@ -50,11 +50,19 @@ class DecisionFixture : public testing::Test {
 
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root: permission groups need CAP_SYS_ADMIN";
+    MakeDirectory();
+    StartDecisions();
+  }
+
+  void MakeDirectory() {
     char name[] = "/tmp/fileward-decision-XXXXXX";
     root_ = ::mkdtemp(name);
     ASSERT_EQ(::mount("tmpfs", root_.c_str(), "tmpfs", 0, "mode=0755"), 0) << std::strerror(errno);
     dir_ = root_ + "/dir";
     ASSERT_EQ(::mkdir(dir_.c_str(), 0777), 0);
+  }
+
+  void StartDecisions() {
     auto group = PermissionGroup::Open(Features());
     ASSERT_TRUE(group.ok()) << group.error().Message();
     group_ = std::make_unique<PermissionGroup>(std::move(*group));
@@ -162,7 +170,7 @@ class DecisionFixture : public testing::Test {
   int InChild(const std::function<int()>& what) {
     const pid_t child = ::fork();
     if (child == 0) {
-      ::close(group_->fd());
+      if (group_) ::close(group_->fd());
       ::_exit(what());
     }
     return ExitOf(child);

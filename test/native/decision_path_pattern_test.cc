@@ -66,6 +66,9 @@ TEST(PathPattern, GlobsMatchAsTheContractSays) {
       {"/etc/\\*", "/etc/*", true},
       {"/etc/\\*", "/etc/a", false},
       {"/etc/\\{a\\}", "/etc/{a}", true},
+      {"/etc\\/a", "/etc/a", true},
+      {"/etc/[\\]**]x", "/etc/*x", true},
+      {"/etc/[b-\\d]", "/etc/c", true},
       {"/etc/{shadow,gshadow}", "/etc/gshadow", true},
       {"/etc/{shadow,gshadow}", "/etc/shadow", true},
       {"/etc/{shadow,gshadow}", "/etc/passwd", false},
@@ -135,6 +138,8 @@ TEST(PathPattern, SaysWhatIsWrongAndWhere) {
       {"/etc//x", 5, "two slashes"},
       {"/etc/./x", 5, "'.' is not followed"},
       {"/etc/../x", 5, "'..' is not followed"},
+      {"/etc/\\../x", 5, "is not followed"},
+      {"/etc/[\\/]", 5, "before the next '/'"},
       {"/etc/", 4, "trailing '/'"},
       {"/", 0, "'/' alone"},
       {"/etc/a\\", 6, "nothing to escape"},
@@ -217,6 +222,7 @@ TEST(PathPattern, RegexShapesCoverWhatTheRegexMatches) {
       {"/a/(?P<n>x)/c", "/a/x/c"},    {"/a/\\x2f?b", "/a/b"},
       {"/a/[[:punct:]]+x", "/a/-/x"}, {"(/a|/b)/c", "/b/c"},
       {"/a/b?/?c", "/a/bc"},          {"^/a/b$", "/a/b"},
+      {"/a/[[:b]/c", "/a/:/c"},       {"/a/[[:]/[b]/c", "/a/[/b/c"},
   };
   for (const auto& [regex, path] : cases) {
     const auto parsed = PathPattern::ParseRegex(regex);

@@ -39,10 +39,12 @@ struct TestApp {
   std::string more;  // e.g. "\"exe\":0"
   bool children = false;
   bool package_manager = false;
+  bool host = false;
 
   std::string Json() const {
     return "{\"operations\":" + JsonList(operations) + (more.empty() ? "" : "," + more) +
            ",\"children\":" + (children ? "true" : "false") +
+           ",\"host\":" + (host ? "true" : "false") +
            ",\"package_manager\":" + (package_manager ? "true" : "false") + "}";
   }
 };
@@ -66,6 +68,7 @@ struct TestRule {
   std::string changes_listed = "report";
   std::string on_deadline = "allow";
   bool runtime = true;
+  bool strict = false;
 
   std::string Json() const {
     std::vector<std::string> app_texts;
@@ -77,7 +80,8 @@ struct TestRule {
            ",\"apps\":" + JsonList(app_texts, false) +
            ",\"changes_listed\":" + Quoted(changes_listed) +
            ",\"on_deadline\":" + Quoted(on_deadline) +
-           ",\"runtime\":" + (runtime ? "true" : "false") + ",\"strict\":false,\"required\":false}";
+           ",\"runtime\":" + (runtime ? "true" : "false") +
+           ",\"strict\":" + (strict ? "true" : "false") + ",\"required\":false}";
   }
 };
 

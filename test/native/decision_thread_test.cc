@@ -275,9 +275,12 @@ TEST_F(DecisionThreadTest, OtherNamesOfAProtectedFileDontHelp) {
 TEST_F(DecisionThreadTest, AnUncoveredSiblingAsksOnce) {
   const std::string path = MakeFile("free-sibling");
   Apply(OneGroup({Rule()}));
+  // One that has just been made may be about to take a covered name.
+  EXPECT_EQ(OpenInChild(path, O_RDWR), 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2100));
   EXPECT_EQ(OpenInChild(path, O_RDWR), 0);
   const uint64_t answers = Answers();
-  EXPECT_EQ(answers, 1U);
+  EXPECT_EQ(answers, 2U);
   for (int i = 0; i < 5; ++i) EXPECT_EQ(OpenInChild(path, O_RDWR), 0);
   EXPECT_EQ(Answers(), answers);
   // It becomes covered: coverage says so.
@@ -414,26 +417,6 @@ TEST_F(DecisionThreadTest, ReloadsNeverGiveAWrongVerdict) {
   other.path.push_back("/elsewhere/**");
   for (int i = 0; i < 200; ++i) Apply(OneGroup({i % 2 == 0 ? other : Rule()}));
   for (const pid_t opener : openers) EXPECT_EQ(ExitOf(opener), 0);
-}
-
-TEST_F(DecisionThreadTest, WhileItIsStuckTheWatchdogLetsOpenersThrough) {
-  const std::string path = MakeFile("secret");
-  Apply(OneGroup({Rule()}));
-  EXPECT_EQ(OpenInChild(path, O_RDONLY), EPERM);
-  Events(1);
-  TestRuleset text = OneGroup({Rule("monitor")});
-  text.deadline_ns = 50'000'000;
-  Apply(text);
-  stuck_ = true;
-  // Telling about this one gets it stuck.
-  EXPECT_EQ(OpenInChild(path, O_RDONLY), 0);
-  const uint64_t deadlines = FailureCount(Failure::kDeadline);
-  EXPECT_EQ(OpenInChild(path, O_RDONLY), 0);
-  EXPECT_EQ(FailureCount(Failure::kDeadline), deadlines + 1);
-  stuck_ = false;
-  Events(1);
-  Apply(OneGroup({Rule()}));
-  EXPECT_EQ(OpenInChild(path, O_RDONLY), EPERM);
 }
 
 TEST_F(DecisionThreadTest, StopAnswersAndClosingReleases) {

@@ -17,10 +17,13 @@ class WatchdogTest : public DecisionFixture {
     if (IsSkipped() || HasFatalFailure()) return;
     path_ = MakeFile("file");
     decisions_->Stop();
-    auto watchdog = Watchdog::Start(*group_);
+    auto journal = JournalMemory::Create();
+    ASSERT_TRUE(journal.ok()) << journal.error().Message();
+    journal_ = std::make_unique<JournalMemory>(std::move(*journal));
+    (*journal_)->deadline_ns.store(20'000'000);
+    auto watchdog = Watchdog::Start(*group_, **journal_);
     ASSERT_TRUE(watchdog.ok());
     watchdog_ = std::move(*watchdog);
-    watchdog_->SetDeadline(20'000'000);
   }
   void TearDown() override {
     watchdog_.reset();
@@ -47,7 +50,13 @@ class WatchdogTest : public DecisionFixture {
     return *watchdog_->Answered(slot);
   }
 
+  // What the decision thread does with an event that it has read.
+  Watchdog::Slot Enter(const PermissionEvent& event) {
+    return watchdog_->Enter({event.raw_fd, event.tid, event.mask, MonotonicNs()});
+  }
+
   std::string path_;
+  std::unique_ptr<JournalMemory> journal_;
   std::unique_ptr<Watchdog> watchdog_;
 };
 
@@ -56,11 +65,11 @@ TEST_F(WatchdogTest, AnswersByTheSlotsVerdictAndTheDecisionComesTooLate) {
     const uint64_t counted = FailureCount(Failure::kDeadline);
     const pid_t opener = StartOpener();
     const auto events = ReadOne();
-    const Watchdog::Slot slot = watchdog_->Enter(events[0].raw_fd, MonotonicNs());
+    const Watchdog::Slot slot = Enter(events[0]);
     watchdog_->SetVerdict(slot, allow);
     EXPECT_EQ(AwaitAnswer(slot), allow);
     EXPECT_EQ(ExitOf(opener), allow ? 0 : EPERM);
-    EXPECT_FALSE(watchdog_->Claim(slot));
+    EXPECT_FALSE(watchdog_->Claim(slot, true));
     EXPECT_EQ(FailureCount(Failure::kDeadline), counted + 1);
     watchdog_->Leave(slot);
   }
@@ -70,9 +79,8 @@ TEST_F(WatchdogTest, LeavesAloneWhatWasClaimed) {
   const uint64_t counted = FailureCount(Failure::kDeadline);
   const pid_t opener = StartOpener();
   const auto events = ReadOne();
-  const Watchdog::Slot slot = watchdog_->Enter(events[0].raw_fd, MonotonicNs());
-  watchdog_->SetVerdict(slot, true);
-  ASSERT_TRUE(watchdog_->Claim(slot));
+  const Watchdog::Slot slot = Enter(events[0]);
+  ASSERT_TRUE(watchdog_->Claim(slot, false));
   // Several deadlines.
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_FALSE(watchdog_->Answered(slot));
@@ -87,7 +95,7 @@ TEST_F(WatchdogTest, StartsAgainAfterAPause) {
   for (int round = 0; round < 3; ++round) {
     const pid_t opener = StartOpener();
     const auto events = ReadOne();
-    const Watchdog::Slot slot = watchdog_->Enter(events[0].raw_fd, MonotonicNs());
+    const Watchdog::Slot slot = Enter(events[0]);
     AwaitAnswer(slot);
     EXPECT_EQ(ExitOf(opener), 0);
     watchdog_->Leave(slot);

@@ -191,13 +191,17 @@ TEST_F(NotificationGroupTest, LowerRungsStillNameWhatTheyCan) {
   EXPECT_EQ(events[0].object_handle, KeyOf(directory_.path())) << "the directory that changed";
 }
 
-TEST_F(NotificationGroupTest, WithoutHandlesItSaysSo) {
+TEST_F(NotificationGroupTest, WithoutHandlesNothingCanBeMarked) {
   ::setenv("FILEWARD_WITHOUT", "fid", 1);
   const KernelFeatures features = ProbeKernelFeatures();
   ::unsetenv("FILEWARD_WITHOUT");
-  const Result<NotificationGroup> group = NotificationGroup::Open(features);
-  ASSERT_FALSE(group.ok());
-  EXPECT_EQ(group.error().error_number, EOPNOTSUPP);
+  Result<NotificationGroup> group = NotificationGroup::Open(features);
+  ASSERT_TRUE(group.ok());
+  const Result<void> marked = group->MarkDirectory(AT_FDCWD, directory_.path().c_str(), FAN_CREATE);
+  ASSERT_FALSE(marked.ok());
+  EXPECT_EQ(marked.error().error_number, EOPNOTSUPP);
+  std::vector<NotificationEvent> events;
+  EXPECT_EQ(*group->Read(events), 0u);
 }
 
 // Keys are compared with those of events on each filesystem that can be had here.

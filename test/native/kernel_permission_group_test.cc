@@ -10,6 +10,7 @@
 
 #include "native/base/failure.h"
 #include "native/kernel/fanotify_group.h"
+#include "native/kernel/process_files.h"
 #include "test/native/kernel_test_tools.h"
 
 namespace fileward {
@@ -46,6 +47,50 @@ class PermissionGroupTest : public ::testing::Test {
   TempDirectory directory_;
   std::unique_ptr<PermissionGroup> group_;
 };
+
+TEST_F(PermissionGroupTest, ReadsAndWritesOfAnOpenFileAreAskedForWhereTheFilesystemCan) {
+  if (!group_->gates_access()) GTEST_SKIP() << "no FAN_PRE_ACCESS";
+  const std::string image = directory_.Write("image");
+  const std::string mounted = directory_.Path("mounted");
+  ASSERT_EQ(std::system(("truncate -s 8M " + image + " && mkfs.ext4 -q -F " + image + " && mkdir " +
+                         mounted + " && mount -o loop " + image + " " + mounted)
+                            .c_str()),
+            0);
+  const std::string path = mounted + "/file";
+  ASSERT_EQ(std::system(("echo content > " + path).c_str()), 0);
+  const UniqueFd tmpfs(::open("/dev/shm", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  EXPECT_EQ(group_->ProbeAccess(tmpfs.get()).error().error_number, EOPNOTSUPP);
+  UniqueFd directory(::open(mounted.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  EXPECT_TRUE(group_->ProbeAccess(directory.get()).ok());
+  ASSERT_TRUE(group_->MarkDirectory(AT_FDCWD, mounted.c_str(), FAN_PRE_ACCESS).ok());
+  {
+    const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    for (const bool writes : {false, true}) {
+      Child child([&] {
+        char byte = 'x';
+        const ssize_t done = writes ? ::write(file.get(), &byte, 1) : ::read(file.get(), &byte, 1);
+        return done < 0 ? errno : 0;
+      });
+      ASSERT_TRUE(AwaitReadable(group_->fd()));
+      std::vector<PermissionEvent> events;
+      // An event of twice the size fits, however few were asked for.
+      ASSERT_TRUE(group_->Read(events, 1).ok());
+      ASSERT_EQ(events.size(), 1U);
+      EXPECT_EQ(events[0].mask, uint64_t{FAN_PRE_ACCESS});
+      SyscallState state;
+      ASSERT_TRUE(testing::Eventually([&] {
+        state = SyscallOf(events[0].tid);
+        return state.kind == SyscallState::Kind::kBlocked;
+      }));
+      EXPECT_EQ(ClassifyAccessCall(state, events[0].tid).call,
+                writes ? AccessCall::kWrite : AccessCall::kRead);
+      group_->Answer(std::array{Response{events[0].raw_fd, false}});
+      EXPECT_EQ(child.Wait(), EPERM);
+    }
+  }
+  directory.reset();
+  EXPECT_EQ(::umount(mounted.c_str()), 0);
+}
 
 TEST_F(PermissionGroupTest, DeniedOpenerGetsEpermAndAllowedOneGetsIn) {
   const std::string path = directory_.Write("file");

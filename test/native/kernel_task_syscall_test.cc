@@ -149,6 +149,7 @@ TEST_F(IntentTest, A32BitProgramIsReadByItsOwnNumbers) {
 #endif
 
 TEST_F(IntentTest, Openat2OfOneThreadWithItsFlagsOnTheStack) {
+  SKIP_UNDER_TSAN();  // a thread of its own
   for (const uint64_t flags : {uint64_t{O_RDONLY}, uint64_t{O_RDWR}}) {
     const Seen seen = Watch([&] {
       open_how how{};

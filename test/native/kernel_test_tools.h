@@ -92,9 +92,10 @@ inline bool Eventually(const std::function<bool()>& condition) {
   return false;
 }
 
-// ThreadSanitizer does not support threads that a forked child starts.
+// ThreadSanitizer does not support threads that a forked child starts, and has one in every
+// process.
 #if defined(__SANITIZE_THREAD__)
-#define SKIP_UNDER_TSAN() GTEST_SKIP() << "ThreadSanitizer: threads after fork"
+#define SKIP_UNDER_TSAN() GTEST_SKIP() << "not under ThreadSanitizer"
 #else
 #define SKIP_UNDER_TSAN() static_cast<void>(0)
 #endif

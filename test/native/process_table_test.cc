@@ -502,5 +502,18 @@ TEST(ProcessTableMessages, AGroupOutlivesItsLeaderWhileThreadsLive) {
   EXPECT_EQ(table.TgidOf(kPid + 1), 0);
 }
 
+TEST_F(ProcessTableTest, WhatAProcessWasSeenToStartStandsAgainstWhatItSaysItRuns) {
+  const Child child([] { return ::execl("/bin/sleep", "sleep", "60", nullptr); });
+  const FileIdentity sleep = IdentityOf("/bin/sleep");
+  ASSERT_TRUE(Eventually([&] { return ExeIdentity(child.pid()) == sleep; }));
+  Catch();
+  const FileIdentity other = IdentityOf("/bin/sh");
+  EXPECT_EQ(table_.StartedBy(child.pid(), other, 0), sleep);
+  // Nothing newer is needed for what it is known to have started; for anything else it is.
+  const uint64_t later_ns = MonotonicNs() + 60'000'000'000;
+  EXPECT_EQ(table_.StartedBy(child.pid(), sleep, later_ns), sleep);
+  EXPECT_EQ(table_.StartedBy(child.pid(), other, later_ns), std::nullopt);
+}
+
 }  // namespace
 }  // namespace fileward

@@ -28,6 +28,7 @@ export function withTables(text: string, registry: Registry): string {
 function tablesOf({ events, metrics, entities, attributes }: Registry): Record<string, string> {
   const lost = valuesIn(events, 'fileward.record.lost');
   const gaps = valuesIn(events, 'fileward.coverage.degraded');
+  const troubles = valuesIn(events, 'fileward.enforcement.degraded');
   const [host, container] = entities;
   if (host === undefined || container === undefined) throw new Error('an entity is missing');
   const inherited = new Set(host.attributes.map(({ name }) => name));
@@ -49,6 +50,7 @@ function tablesOf({ events, metrics, entities, attributes }: Registry): Record<s
     'lost reasons': meanings('`error.type`', lost),
     stages: meanings('stage', attributes.get('fileward.lost.stage')?.values),
     gaps: meanings('`error.type`', gaps),
+    troubles: meanings('`error.type`', troubles),
     metrics: table(
       ['metric', 'instrument, unit', 'attributes', 'what'],
       metrics.map((metric) => [

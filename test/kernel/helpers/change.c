@@ -36,10 +36,12 @@ static int change(const char *verb, const char *file, const char *other) {
 
 int main(int argc, char **argv) {
   if (argc < 3) return 2;
-  usleep(150000);
+  const char *slowness = getenv("FILEWARD_TEST_SLOWNESS");
+  const useconds_t moment = 150000 * (slowness == NULL ? 1 : (useconds_t)atoi(slowness));
+  usleep(moment);
   const int result = change(argv[1], argv[2], argv[3]);
   puts(result == 0 ? "ok" : strerrorname_np(errno));
   fflush(stdout);
-  usleep(150000);
+  usleep(moment);
   return result == 0 ? 0 : 1;
 }

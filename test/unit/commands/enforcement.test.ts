@@ -24,6 +24,24 @@ describe('what a rule denies', () => {
     assert.equal(ruleEnforcement(rule, report(true)).detected, 'nothing else');
   });
 
+  it('more where the rule is strict and the kernel asks', () => {
+    const strict = { ...block, strict: true } as const;
+    const { denied, detected } = ruleEnforcement(strict, report(true));
+    assert.equal(
+      denied,
+      "open to read, open to write, reads through others' descriptors, " +
+        "writes through others' descriptors, truncate(2)",
+    );
+    assert.equal(detected, 'rename, delete, link, chmod/chown, writes through older descriptors');
+    const old = { name: 'pre_content', available: false, detail: '' };
+    const plain = ruleEnforcement(block, report(true));
+    assert.deepEqual(ruleEnforcement(strict, { ...report(true), features: [old] }), plain);
+    assert.deepEqual(
+      ruleEnforcement({ ...strict, mode: 'monitor' }, report(true)),
+      ruleEnforcement({ ...block, mode: 'monitor' }, report(true)),
+    );
+  });
+
   it('nothing in monitor, in watch, and without a gate in the kernel, and it says which', () => {
     assert.match(
       ruleEnforcement({ ...block, mode: 'monitor' }, report(true)).denied,
@@ -45,6 +63,14 @@ describe('the table of doctor', () => {
     assert.equal(answers(report(true)).get('exec'), 'enforced');
     assert.equal(answers(report(false)).get('exec'), 'detected');
     assert.equal(answers(report(false, false)).get('exec'), 'neither');
+  });
+
+  it('says of truncate(2) what strict adds on this kernel', () => {
+    const note = (feature: FeatureReport) =>
+      enforcementTable(feature).find((row) => row.operation === 'truncate(2) by path')?.note;
+    assert.match(note(report(true)) ?? '', /strict: denied/);
+    const old = { name: 'pre_content', available: false, detail: '' };
+    assert.match(note({ ...report(true), features: [old] }) ?? '', /strict adds nothing/);
   });
 
   it('never calls a rename enforced', () => {

@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { explainCommand } from '../../../src/commands/explain.ts';
 import { Failure } from '../../../src/control/failure.ts';
 import { ControlServer } from '../../../src/control/server.ts';
+import { loadNative } from '../../../src/native/load.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'fileward-explain-'));
 const workloads = [
@@ -18,6 +19,7 @@ const server = new ControlServer({
   path: path.join(folder, 'fileward.sock'),
   handle: async () => ({ config: path.join(folder, 'none.yaml'), workloads }),
   toNdjson: () => '',
+  peerCredentials: loadNative().peerCredentials,
 });
 
 before(async () => {

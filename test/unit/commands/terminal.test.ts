@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { columns, count, printable } from '../../../src/commands/terminal.ts';
+import { printable, printableOutput } from '../../../src/policy/printable.ts';
+import { columns, count } from '../../../src/commands/terminal.ts';
 
 describe('printable', () => {
   it('shows what would act on a terminal', () => {
@@ -12,6 +13,26 @@ describe('printable', () => {
 
   it('leaves names of people alone', () => {
     assert.equal(printable('naïve 🦊 日本'), 'naïve 🦊 日本');
+  });
+});
+
+describe('printableOutput', () => {
+  it('leaves lines, columns and colours, and nothing else that acts on a terminal', () => {
+    const ours = 'a\n\tb \u001b[31mred\u001b[39m';
+    assert.equal(printableOutput(ours), ours);
+    assert.equal(
+      printableOutput('\u001b[2Jx\u001b]0;title\u0007'),
+      '\\u001b[2Jx\\u001b]0;title\\u0007',
+    );
+    assert.equal(printableOutput('\n[31m\u0007[31m'), '\n[31m\\u0007[31m');
+    assert.equal(printableOutput('a\rb\u009b2J\u202e'), 'a\\u000db\\u009b2J\\u202e');
+  });
+
+  it('keeps JSON the same value', () => {
+    const value = { name: 'x\u009b31m\u2028\u{e0041}\u001b[31m' };
+    const shown = printableOutput(JSON.stringify(value));
+    assert.doesNotMatch(shown, /[\p{Cc}\p{Cf}\p{Zl}]/u);
+    assert.deepEqual(JSON.parse(shown), value);
   });
 });
 

@@ -354,6 +354,78 @@ describe('imports', () => {
   });
 });
 
+describe('files that others can write', needsRoot, () => {
+  const load = (file: string) => loadConfiguration({ file, trust: 'refuse' });
+
+  it('are refused only when that is asked for, and warned of otherwise', async () => {
+    const file = await put('main.yaml', 'version: 1', 'import: a.yaml', 'groups: []');
+    const imported = await put('a.yaml', 'groups: []');
+    assert.ok((await load(file)).ok);
+    await chmod(imported, 0o666);
+    await chmod(file, 0o620);
+    assert.ok((await loadConfiguration({ file })).ok);
+    const how = (name: string, mode: string) =>
+      `${join(folder, name)} can be written by others than root (mode ${mode})`;
+    const reasons = [how('main.yaml', '0620'), how('a.yaml', '0666')];
+    const told = reasons.map((reason) => reason.replace(`${folder}/`, ''));
+    const help = '; give it to root, or use --no-self-protection';
+    assert.deepEqual(messages(await load(file)), [
+      `main.yaml:1:1: refused: ${told[0]}${help}`,
+      `a.yaml:1:1: refused: ${told[1]}${help}`,
+    ]);
+    const warned = await loadConfiguration({ file, trust: 'warn' });
+    assert.ok(warned.ok);
+    const refusals = messages(warned).filter((message) => message.includes('refuses it'));
+    assert.deepEqual(refusals, [
+      `main.yaml:1:1: fileward run refuses it: ${told[0]}`,
+      `a.yaml:1:1: fileward run refuses it: ${told[1]}`,
+    ]);
+  });
+
+  it('are fine in a sticky folder, and where only root may enter', async () => {
+    const shared = join(folder, 'shared');
+    const file = await put('shared/volume/main.yaml', 'version: 1', 'groups: []');
+    // As the volume of a ConfigMap is, whose folders above only root may enter.
+    await chmod(join(shared, 'volume'), 0o777);
+    await chmod(shared, 0o700);
+    assert.ok((await load(file)).ok);
+    await chmod(shared, 0o755);
+    await chmod(folder, 0o755);
+    assert.match(messages(await load(file))[0] ?? '', /volume can be written by others/);
+    await chmod(join(shared, 'volume'), 0o1777);
+    assert.ok((await load(file)).ok);
+    await chown(join(shared, 'volume'), 65534, 65534);
+    assert.match(messages(await load(file))[0] ?? '', /volume is owned by uid 65534/);
+  });
+});
+
+describe('bounds', () => {
+  const ruleLine = (name: string) => `{ name: ${name}, path: /x, behavior: watch }`;
+
+  it('more rules than are taken are refused, in whatever files they are', async () => {
+    const rules = Array.from({ length: 20_000 }, (_, index) => ruleLine(`r${index}`));
+    const group = (list: readonly string[]) =>
+      `groups: [ { name: a, members: { host: true }, rules: [ ${list.join(', ')} ] } ]`;
+    await put('a.yaml', group(rules));
+    const file = await put('main.yaml', 'version: 1', 'import: a.yaml', group([ruleLine('more')]));
+    const [message = '', ...others] = messages(await loadConfiguration({ file, offline: true }));
+    assert.match(
+      message,
+      /^a\.yaml:1:\d+: rule 'r19999' is one too many: there are 20001 rules, at most 20000 are taken/,
+    );
+    assert.deepEqual(others, []);
+  });
+
+  it('more imported files than are taken are refused', async () => {
+    const file = await put('main.yaml', 'version: 1', 'import: ./d/*.yaml');
+    for (let index = 0; index < 1001; index++) await put(`d/${index}.yaml`, 'groups: []');
+    const result = await loadConfiguration({ file, offline: true });
+    assert.deepEqual(messages(result), [
+      'main.yaml:2:9: imports more than 1000 files; put their rules into fewer',
+    ]);
+  });
+});
+
 describe('overrides and sets', () => {
   const head = ['version: 1', 'import: [ ./rules.yaml ]'];
   beforeEach(() =>

@@ -56,6 +56,11 @@ const cases: readonly [what: string, rules: readonly string[], warnings: readonl
     ["6:9: 'severity' has no effect on a watch rule: it denies nothing"],
   ],
   [
+    'strict on watch',
+    [watch('a', '/a', ', strict: true')],
+    ["6:9: 'strict' has no effect on a watch rule: it denies nothing"],
+  ],
+  [
     'changes without write',
     [watch('a', '/a', ', operations: [read], changes: report')],
     ["6:76: 'changes' has no effect: write is not among the rule's operations"],

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentConnection } from '../../../src/control/client.ts';
 import { Failure } from '../../../src/control/failure.ts';
 import { type ControlHandler, ControlServer } from '../../../src/control/server.ts';
+import { loadNative } from '../../../src/native/load.ts';
 import type { FilewardRecord } from '../../../src/records/record.ts';
 
 let folder: string;
@@ -24,7 +27,12 @@ const toNdjson = (record: FilewardRecord) =>
   JSON.stringify({ event: record.event, body: record.body });
 
 async function listen(handle: ControlHandler = async () => null): Promise<string> {
-  server = new ControlServer({ path: path.join(folder, 'fileward.sock'), handle, toNdjson });
+  server = new ControlServer({
+    path: path.join(folder, 'fileward.sock'),
+    handle,
+    toNdjson,
+    peerCredentials: loadNative().peerCredentials,
+  });
   await server.listen();
   return path.join(folder, 'fileward.sock');
 }
@@ -97,6 +105,83 @@ describe('the control socket', () => {
     socket.resume();
     socket.write('x'.repeat(1024 * 1024));
     await ended;
+  });
+});
+
+describe('clients without end', () => {
+  it('are told that they are too many, and let go', async () => {
+    const socketFile = await listen();
+    const open = await Promise.all(
+      Array.from({ length: 64 }, async () => {
+        const socket = createConnection(socketFile);
+        await once(socket, 'connect');
+        return socket;
+      }),
+    );
+    const next = createConnection(socketFile).setEncoding('utf8');
+    let answer = '';
+    next.on('data', (text: string) => {
+      answer += text;
+    });
+    await once(next, 'close');
+    assert.deepEqual(JSON.parse(answer), { ok: false, status: 3, error: 'too many clients' });
+    open[0]?.destroy();
+    // Its place is free as soon as the server has seen it go.
+    for (let answered = false; !answered; ) {
+      using agent = await connect();
+      answered = await agent.request({ command: 'confirm' }).then(
+        () => true,
+        () => false,
+      );
+    }
+    for (const socket of open) socket.destroy();
+  });
+
+  it('get no more answers than they read', async () => {
+    let asked = 0;
+    const socketFile = await listen(async () => {
+      asked += 1;
+      return 'x'.repeat(128 * 1024);
+    });
+    const socket = createConnection(socketFile);
+    await once(socket, 'connect');
+    // Nobody reads yet: the answers fill what the kernel and the server keep for a client.
+    socket.pause();
+    const requests = 1000;
+    socket.write('{"command":"confirm"}\n'.repeat(requests));
+    for (let seen = -1; seen !== asked || asked === 0; ) {
+      seen = asked;
+      await sleep(200);
+    }
+    assert.ok(asked < 100, `${asked} requests were answered`);
+    let lines = 0;
+    socket.setEncoding('latin1').on('data', (text: string) => {
+      lines += text.split('\n').length - 1;
+    });
+    socket.resume();
+    while (lines < requests) await once(socket, 'data');
+    socket.destroy();
+    assert.equal(asked, requests);
+  });
+
+  it('are turned away unless they are root or the agent itself, and counted', async () => {
+    const refused: number[] = [];
+    const uid = (process.geteuid?.() ?? 0) + 1;
+    server = new ControlServer({
+      path: path.join(folder, 'fileward.sock'),
+      handle: async () => null,
+      toNdjson,
+      // As the kernel tells it of somebody else; with real ones: test/kernel/self-protection.test.ts.
+      peerCredentials: () => ({ pid: 1, uid, gid: uid }),
+      onRefused: (peer) => refused.push(peer.uid),
+    });
+    await server.listen();
+    using agent = await connect();
+    await assert.rejects(agent.request({ command: 'confirm' }), {
+      status: 3,
+      message: /only root/,
+    });
+    assert.deepEqual(refused, [uid]);
   });
 });
 

@@ -13,6 +13,7 @@ export function app(values: Partial<CompiledApp> = {}): CompiledApp {
   return {
     operations: allOperations,
     children: false,
+    host: false,
     package_manager: false,
     ...values,
   };

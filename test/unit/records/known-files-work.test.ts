@@ -22,6 +22,8 @@ const policy = JSON.stringify(
   ruleset([[rule({ name: 'all', path: ['/**'], operations: ['write'] })]]),
 );
 
+const ownRule = 7;
+
 class Run {
   readonly told: string[] = [];
   readonly degraded: string[] = [];
@@ -31,8 +33,13 @@ class Run {
   changes: Files = {};
   readonly knownFiles: KnownFiles;
 
-  constructor(file: string, files: Files, options: Partial<KnownFilesOptions> = {}, json = policy) {
-    const looks = [coveredBytes(files)];
+  constructor(
+    file: string,
+    files: Files,
+    options: Partial<KnownFilesOptions> & { readonly leftOut?: number } = {},
+    json = policy,
+  ) {
+    const looks = [coveredBytes(files, true, options.leftOut)];
     this.knownFiles = new KnownFiles({
       file,
       session: {
@@ -59,6 +66,7 @@ class Run {
     this.knownFiles.usePlan({
       policy: { json, resolved: {} },
       hashed: [false],
+      own: [ownRule],
       largestHash: 0,
     });
     this.knownFiles.start();
@@ -117,6 +125,39 @@ describe('a database that can not be used at the start', () => {
     await run.knownFiles.end();
     assert.equal(run.restored, 0);
     assert.equal(run.degraded.length, 1);
+  });
+});
+
+describe("the agent's own files", () => {
+  it('are not compared: the last to write them was the agent', async () => {
+    const file = path.join(folder, 'own.db');
+    const mine = { '/state/a': { rule_index: ownRule }, '/state/b': { rule_index: ownRule } };
+    const first = new Run(file, { '/a': {}, ...mine });
+    await until(() => first.compared !== undefined);
+    first.changes = { '/state/a': { rule_index: ownRule, size: 9 } };
+    await first.finish();
+    const now = { '/a': {}, '/state/a': { rule_index: ownRule, size: 10 } };
+    assert.deepEqual((await new Run(file, now).finish()).told, []);
+    // Under a rule of the user's it is as new.
+    const users = await new Run(file, { '/a': {}, '/state/a': {} }).finish();
+    assert.deepEqual(users.told, ['create /state/a']);
+  });
+});
+
+describe('more covered files than there is room for', () => {
+  it('are said to be so, once, with their number', async () => {
+    const run = new Run(
+      path.join(folder, 'many.db'),
+      { '/a': {} },
+      {
+        leftOut: 3,
+        onDegraded: (reason, body) => run.degraded.push(`${reason}: ${body}`),
+      },
+    );
+    await run.finish();
+    assert.deepEqual(run.degraded, [
+      'known_files_limit: Of 4 covered files the last 3, by name, are too many: their changes while no agent runs will not be told',
+    ]);
   });
 });
 

@@ -4,6 +4,7 @@ import type { SessionStats } from '../../../src/native/addon.ts';
 import type { EventChange } from '../../../src/native/event-layout.ts';
 import { EventAccount, Ledger, type Stage, stagesOf } from '../../../src/records/ledger.ts';
 import type { Loss } from '../../../src/records/loss.ts';
+import { guardianStats } from '../native/guardian-stats.ts';
 import {
   configurationOf,
   encode,
@@ -185,6 +186,7 @@ const session: SessionStats = {
   marks: { permission: 1, notification: 1 },
   ring: { published: 20, drained: 15, dropped: 7 },
   notification: { read: 100, handled: 90 },
+  guardian: guardianStats({ answered: { allowed: 2n, denied: 1n } }),
 };
 
 function accountOf(numbers: Partial<EventAccount>): EventAccount {
@@ -204,9 +206,9 @@ describe('the ledger', () => {
     assert.deepEqual(stagesOf({ session, records, outbox }), [
       {
         stage: 'kernel',
-        in: { permission: 6, notification: 100 },
+        in: { permission: 9, notification: 100 },
         out: { judged: 6, looked_into: 90 },
-        dropped: { coverage_queue_full: 4 },
+        dropped: { coverage_queue_full: 4, deadline: 3 },
         waiting: 6,
         unaccounted: 0,
         gaps: { queue_overflow: 1 },

@@ -3,6 +3,7 @@ import { describe, it, type TestContext } from 'node:test';
 import type { SessionStats } from '../../../src/native/addon.ts';
 import { type CompiledPolicy, compile, noCaps } from '../../../src/policy/compile.ts';
 import { attributesOf, Collector, type Metric, labelsOf } from '../../otlp/collector.ts';
+import { guardianStats } from '../native/guardian-stats.ts';
 import { configurationOf, rule } from '../records/support.ts';
 import { recordOf, type Sending, sending, telemetryConfiguration } from './support.ts';
 
@@ -21,6 +22,7 @@ function sessionStats(quiet: SessionStats['quiet'], allowed = 0n): SessionStats 
     marks: { permission: 3, notification: 4 },
     ring: { published: 0, drained: 0, dropped: 0 },
     notification: { read: 0, handled: 0 },
+    guardian: guardianStats(),
   };
 }
 
@@ -70,6 +72,7 @@ describe('metrics on the wire', () => {
       (metric) => `${metric.name} ${kindOf(metric)} ${metric.unit}`,
     );
     assert.deepEqual(found?.sort(), [
+      'fileward.canary.duration histogram s',
       'fileward.enforcement.active gauge {group}',
       'fileward.file.events counter {event}',
       'fileward.learned.pair.count updowncounter {pair}',
@@ -220,6 +223,15 @@ describe('other metrics', () => {
     assert.equal(allow?.count, '8');
     assert.equal(allow?.sum, 0.5);
     assert.deepEqual(labelsOf(deny ?? {}), { 'fileward.verdict': 'deny' });
+  });
+
+  it('tell the latency of the canary', async (t) => {
+    const test = await setUp(t);
+    test.telemetry.metrics.useSession(() => sessionStats([]));
+    await test.telemetry.flush(5000);
+    const [point] = test.collector.metric('fileward.canary.duration')?.histogram?.dataPoints ?? [];
+    assert.deepEqual(labelsOf(point ?? {}), {});
+    assert.deepEqual(point?.bucketCounts, ['3', '0', '0']);
   });
 
   it('have the verdict histogram with its bounds before anything was decided', async (t) => {

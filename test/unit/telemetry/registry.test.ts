@@ -148,7 +148,7 @@ describe('docs/telemetry.md', () => {
     );
     assert.deepEqual(
       missing.map(({ name }) => name),
-      ['fileward.enforcement.degraded'],
+      [],
     );
   });
 
@@ -299,10 +299,6 @@ describe('what is sent', () => {
     });
     const cases: [string, FilewardRecord][] = [
       ['fileward.file.seen is not registered', { ...good, event: 'fileward.file.seen' }],
-      [
-        'fileward.enforcement.restored is registered as planned',
-        { ...good, event: 'fileward.enforcement.restored' },
-      ],
       ['has the severity SEVERITY_NUMBER_INFO', { ...good, severity: 9 }],
       ['has the time 0', { ...good, time: 0n }],
       ['no time is finer than a millisecond', { ...good, time: 1_790_000_000_000_000_000n }],
