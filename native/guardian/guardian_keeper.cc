@@ -33,15 +33,18 @@ constexpr uint64_t kLongestBackoffNs = 5 * kSecondNs;
 constexpr uint64_t kGoodWhileNs = 10 * kSecondNs;
 
 constexpr rlim_t kMostAgentFds = 16'384;
-constexpr rlim_t kLeastGuardianFds = 512;
+constexpr rlim_t kLeastGuardianFds = 64;
+constexpr rlim_t kLeastFds = 256;
 
 // Says where the guardian's numbers begin.
 Result<int32_t> SplitFds() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return ErrnoError("getrlimit");
   const rlim_t reserve = std::max(limit.rlim_max / 4, kLeastGuardianFds);
-  if (limit.rlim_max < 2 * kLeastGuardianFds) {
-    return Error{EMFILE, "", "the limit of open files leaves none for the guardian"};
+  if (limit.rlim_max < kLeastFds) {
+    return Error{EMFILE, "setrlimit",
+                 "the agent and its guardian need 256 open files at least: raise ulimit -n, or "
+                 "LimitNOFILE of the service"};
   }
   limit.rlim_cur = std::min({limit.rlim_cur, kMostAgentFds, limit.rlim_max - reserve});
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return ErrnoError("setrlimit");
