@@ -79,6 +79,7 @@ class DecisionThread::Impl {
   bool IsOurs(const PermissionEvent& event) const;
   // Says how many it entered.
   size_t EnterBatch(uint64_t now_ns, uint64_t now_real_ns);
+  void DropAnswered(size_t entered);
   void AllowEverything();
 
   PermissionGroup& group_;
@@ -222,9 +223,24 @@ bool DecisionThread::Impl::ReadGroup() {
   } else {
     read_error_ = read.error();
   }
-  if (!journal_->turn.End()) queue_.DropLatest(entered);
+  if (!journal_->turn.End()) DropAnswered(entered);
   batch_.clear();
   return read.ok();
+}
+
+// The guardian overtook us. What it saw only half of gets this answer: a second one hurts nobody.
+void DecisionThread::Impl::DropAnswered(size_t entered) {
+  const size_t answered = std::min(journal_->answered_of_turn.load(), batch_.size());
+  const auto is_own = [&](int fd) {
+    return std::any_of(own_.begin(), own_.end(), [&](const Response& own) { return own.fd == fd; });
+  };
+  std::vector<Response> responses;
+  for (size_t i = 0; i < answered; ++i) {
+    const int fd = batch_[i].raw_fd;
+    if (fd >= 0 && !is_own(fd)) responses.push_back({fd, !journal_->keep.load()});
+  }
+  group_.Answer(responses);
+  queue_.DropAnswered(entered, responses.size());
 }
 
 // A guardian that is being started too: no rule must keep us from having one.

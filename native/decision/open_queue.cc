@@ -70,11 +70,11 @@ void OpenQueue::Enter(PermissionEvent event, uint64_t since_ns, uint64_t read_ns
   open.next_look_ns = read_ns;
 }
 
-void OpenQueue::DropLatest(size_t count) {
-  for (; count > 0; --count) {
-    watchdog_.Leave(open_.back().slot);
-    open_.pop_back();
-  }
+void OpenQueue::DropAnswered(size_t latest, size_t answered) {
+  const auto first = open_.end() - static_cast<ptrdiff_t>(latest);
+  const auto end = first + static_cast<ptrdiff_t>(answered);
+  for (auto open = first; open != end; ++open) watchdog_.Leave(open->slot);
+  open_.erase(first, end);
 }
 
 void OpenQueue::Work() {

@@ -32,8 +32,9 @@ class OpenQueue {
 
   // `since_ns`: CLOCK_MONOTONIC from which the deadline counts.
   void Enter(PermissionEvent event, uint64_t since_ns, uint64_t read_ns, uint64_t read_real_ns);
-  // Those that were entered last were answered by somebody else, unlooked at.
-  void DropLatest(size_t count);
+  // Of the `latest` that were entered last, the first so many were answered by somebody else,
+  // unlooked at.
+  void DropAnswered(size_t latest, size_t answered);
   // Looks at what is due and answers what is decided.
   void Work();
   void AllowAll();

@@ -52,6 +52,9 @@ struct VerdictJournal {
   // holds was read in it.
   std::atomic<uint64_t> reading_turn{0};
   std::atomic<uint64_t> read_before{0};
+  // Of a turn that the guardian overtook: so many from the beginning of agent_buffer it answered.
+  // The agent may only have been slow, and the kernel at filling it.
+  std::atomic<size_t> answered_of_turn{0};
   // What a read gave, zeros behind it. The guardian clears its own when it has answered.
   alignas(8) std::array<std::byte, PermissionGroup::kBufferBytes> agent_buffer{};
   alignas(8) std::array<std::byte, PermissionGroup::kBufferBytes> guardian_buffer{};

@@ -66,16 +66,17 @@ void GroupReader::AnswerLostTurn(uint64_t now_ns, uint64_t patience_ns) {
     seen_turn_ns_ = now_ns;
   }
   if (!turn.agent_reads) return;
+  // One that has just begun is no lost one, however long its first event waited in the queue.
+  if (seen_turn_ns_ == now_ns && patience_ns > 0) return;
   const bool has_read = journal_.reading_turn.load() == turn.turns;
   const uint64_t head = journal_.read_before.load() + 1;
   const uint64_t since_ns =
       has_read ? journal_.arrivals.SeenNs(head, seen_turn_ns_) : seen_turn_ns_;
   if (now_ns - std::min(now_ns, since_ns) < patience_ns) return;
   if (!journal_.turn.Overtake(turn.turns)) return;
-  if (has_read) {
-    ParsePermissionEvents(FilledPart(journal_.agent_buffer), batch_);
-    AnswerBatch(true);
-  }
+  if (has_read) ParsePermissionEvents(FilledPart(journal_.agent_buffer), batch_);
+  journal_.answered_of_turn.store(batch_.size());
+  AnswerBatch(true);
   journal_.turn.EndForAgent();
 }
 

@@ -53,11 +53,24 @@ const faults: Readonly<Record<string, (amount: number) => void>> = {
   warnings: warn,
 };
 
+/** Where there is no descriptor left, with some of those that were taken. */
+function withRoom<T>(work: () => T): T {
+  for (;;) {
+    try {
+      return work();
+    } catch (error) {
+      const spare = kept.pop();
+      if (spare === undefined) throw error;
+      closeSync(spare);
+    }
+  }
+}
+
 if (isMainThread) {
   process.on('SIGUSR2', () => {
-    const [what = '', amount = ''] = readFileSync(file, 'utf8').split(' ');
-    // Written before by a descriptor that is open already: there may be none left.
-    const done = openSync(file, 'w');
+    const [what = '', amount = ''] = withRoom(() => readFileSync(file, 'utf8')).split(' ');
+    // Opened before: there may be none left then.
+    const done = withRoom(() => openSync(file, 'w'));
     faults[what]?.(Number(amount));
     writeFileSync(done, 'done');
     closeSync(done);
