@@ -147,7 +147,9 @@ Subject::Answer OpenerSubject::IsRuntime() {
 }
 
 bool OpenerSubject::IsOf(bool host) {
-  return host ? opener_.workload == kHostWorkload : IsOwnProcess();
+  const WorkloadId whose =
+      opener_.workload ? *opener_.workload : context_.processes.WorkloadOf(opener_.tid);
+  return whose == (host ? kHostWorkload : context_.rules.workload);
 }
 
 bool OpenerSubject::HasUser(uint32_t user_id) {
