@@ -416,7 +416,7 @@ export class Agent {
       throw error;
     }
     useTelemetrySettings();
-    this.#telemetry.metrics.usePolicy(version, policy, loaded.hash);
+    this.#telemetry.metrics.usePolicy(version, policy, loaded.hash, BUILT_IN_GROUP);
     for (const [group, count] of this.#learning.usePolicy(configuration, loaded.hash)) {
       this.#telemetry.metrics.learnedPairs(group, count);
     }
@@ -589,7 +589,7 @@ export class Agent {
       ...ruleGaps(report.rules, namesOf, hostWorkload, ''),
       ...this.#workloads.gaps(namesOf),
     ]);
-    const members = new Map([...this.#workloads.counts(), [BUILT_IN_GROUP, 1]]);
+    const members = this.#workloads.counts();
     this.#telemetry.metrics.useCoverage(this.#coverage.gaps, members);
   }
 

@@ -58,6 +58,7 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
   readonly #startTime: HrTime = hrTime();
   #sessionStats: (() => SessionStats) | undefined;
   #policy: CompiledPolicy | undefined;
+  #builtIn: string | undefined;
   #policyHash = '';
   #coverageGaps: readonly CoverageGap[] = [];
   #members: ReadonlyMap<string, number> = new Map();
@@ -93,9 +94,13 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
     this.#sessionStats = stats;
   }
 
-  /** The policy in force from now on, and its ruleset version. */
-  usePolicy(version: bigint, policy: CompiledPolicy, hash: string): void {
+  /**
+   * The policy in force from now on, and its ruleset version.
+   * @param builtIn - a group that nobody wrote: its events count, it itself doesn't
+   */
+  usePolicy(version: bigint, policy: CompiledPolicy, hash: string, builtIn?: string): void {
     this.#policy = policy;
+    this.#builtIn = builtIn;
     this.#policyHash = hash;
     this.#fileEvents.usePolicy(version, policy);
   }
@@ -155,8 +160,8 @@ export class FilewardMetrics implements RecordCounters, MetricProducer {
   }
 
   #policyData(span: Span): MetricData[] {
-    const { rules = [], ruleset } = this.#policy ?? {};
-    const groups = ruleset?.groups ?? [];
+    const rules = this.#policy?.rules.filter(({ group }) => group !== this.#builtIn) ?? [];
+    const groups = this.#policy?.ruleset.groups.filter(({ name }) => name !== this.#builtIn) ?? [];
     const enforcing = new Set(
       rules.filter(({ behavior, mode }) => behavior === 'block' && mode === 'protect').map(groupOf),
     );
