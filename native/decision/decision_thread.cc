@@ -1,3 +1,4 @@
+// Long because reading, its turns with the guardian and what coverage tells are one loop.
 #include "native/decision/decision_thread.h"
 
 #include <poll.h>
